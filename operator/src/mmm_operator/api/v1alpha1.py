@@ -1,0 +1,489 @@
+"""MultimodalModel v1alpha1: spec and status as types.
+
+Every field has a description, because `kubectl explain` is documentation; every string, list and
+map has a maximum, because the API server estimates the cost of the CEL rules from them.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from mmm_operator import names
+from mmm_operator.api.base import LIST_SET, ApiModel, Quantity, cel, list_map
+from mmm_operator.api.conditions import Condition
+
+Name = Annotated[str, Field(min_length=1, max_length=253)]
+LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)]
+AnnotationMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)]
+
+
+class Task(StrEnum):
+    """What a model can do."""
+
+    IMAGE_EMBEDDING = "ImageEmbedding"
+    TEXT_EMBEDDING = "TextEmbedding"
+    ZERO_SHOT_IMAGE_CLASSIFICATION = "ZeroShotImageClassification"
+
+
+class AddressingStyle(StrEnum):
+    """How a bucket is named in a request: in the path, in the host name, or as the endpoint suggests."""
+
+    AUTO = "Auto"
+    PATH = "Path"
+    VIRTUAL = "Virtual"
+
+
+class CacheType(StrEnum):
+    """Where model files live in a pod."""
+
+    EMPTY_DIR = "EmptyDir"
+    PERSISTENT_VOLUME_CLAIM = "PersistentVolumeClaim"
+
+
+class AccessMode(StrEnum):
+    """How many nodes may mount the claim."""
+
+    READ_WRITE_MANY = "ReadWriteMany"
+    READ_WRITE_ONCE = "ReadWriteOnce"
+
+
+class Fallback(StrEnum):
+    """What to do when the accelerator is not there."""
+
+    FAIL = "Fail"
+    CPU = "CPU"
+
+
+class DType(StrEnum):
+    """Number format of the weights and of the computation."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+
+
+class PullPolicy(StrEnum):
+    """When the kubelet pulls the image."""
+
+    ALWAYS = "Always"
+    IF_NOT_PRESENT = "IfNotPresent"
+    NEVER = "Never"
+
+
+class MetricType(StrEnum):
+    """What the autoscaler looks at."""
+
+    CPU = "CPU"
+
+
+class ModelSource(ApiModel):
+    """Which model version to serve."""
+
+    uri: str = Field(
+        min_length=6,
+        max_length=1024,
+        pattern=r"^s3://[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9._@=-]+)*$",
+        description="Where the versions of the model live: `s3://bucket/prefix`, without a trailing slash.",
+        json_schema_extra=cel(
+            ("!self.endsWith('/')", "uri must not end with '/': write s3://bucket/prefix"),
+            ("!self.contains('..')", "uri must not contain '..'"),
+            ("!self.substring(5).contains('//')", "uri must not contain empty path segments ('//')"),
+        ),
+    )
+    version: str = Field(
+        min_length=1,
+        max_length=63,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+        description="The directory below `uri` that holds the version.",
+    )
+    digest: str | None = Field(
+        default=None,
+        max_length=71,
+        pattern=r"^sha256:[a-f0-9]{64}$",
+        description="Serve these exact bytes only: sha256 of the version's manifest. Default: what the version holds.",
+    )
+    poll_interval_seconds: int = Field(
+        default=60,
+        ge=5,
+        le=86400,
+        description="How often the repository is asked again for a version that could not be resolved.",
+    )
+    tasks: tuple[Task, ...] = Field(
+        default=(),
+        max_length=8,
+        description="Offer these tasks only. Default: all that the model can do.",
+        json_schema_extra=LIST_SET,
+    )
+    served_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$",
+        description="Name of the model in the inference protocols. Default: the name of the object.",
+    )
+
+
+class CredentialsSecretRef(ApiModel):
+    """A Secret in the object's own namespace that holds S3 credentials."""
+
+    name: Name = Field(description="Name of the Secret.")
+    access_key_id_key: str = Field(
+        default="AWS_ACCESS_KEY_ID",
+        alias="accessKeyIDKey",
+        min_length=1,
+        max_length=253,
+        description="Key of the access key id.",
+    )
+    secret_access_key_key: str = Field(
+        default="AWS_SECRET_ACCESS_KEY",
+        min_length=1,
+        max_length=253,
+        description="Key of the secret access key.",
+    )
+    session_token_key: str | None = Field(
+        default=None, min_length=1, max_length=253, description="Key of the session token, if there is one."
+    )
+
+
+class Storage(ApiModel):
+    """How to reach the object store."""
+
+    endpoint: str | None = Field(
+        default=None,
+        max_length=512,
+        pattern=r"^https?://[^/?#@\s]+$",
+        description="URL of an S3-compatible server, without a path. Default: AWS.",
+    )
+    region: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9-]+$",
+        description="Region. Default: us-east-1.",
+    )
+    addressing_style: AddressingStyle = Field(
+        default=AddressingStyle.AUTO,
+        description="Path: endpoint/bucket/key. Virtual: bucket.endpoint/key. Auto: Path if there is an endpoint.",
+    )
+    credentials_secret_ref: CredentialsSecretRef | None = Field(
+        default=None,
+        description="Secret with the credentials. Absent: the ambient identity of `serviceAccountName`.",
+    )
+    insecure_skip_tls_verify: bool = Field(
+        default=False,
+        alias="insecureSkipTLSVerify",
+        description="Do not verify the server's certificate. For tests only.",
+    )
+
+
+class ClaimTemplate(ApiModel):
+    """A claim for the operator to make."""
+
+    size: Quantity = Field(description="Size of the volume, for instance 20Gi.")
+    storage_class_name: str | None = Field(
+        default=None, max_length=253, description="StorageClass. Default: the cluster's default class."
+    )
+    access_mode: AccessMode = Field(
+        default=AccessMode.READ_WRITE_MANY,
+        description="ReadWriteMany lets pods on several nodes share the cache.",
+    )
+
+
+class Cache(ApiModel):
+    """Where the model's files are kept."""
+
+    type: CacheType = Field(
+        default=CacheType.EMPTY_DIR,
+        description="EmptyDir: every pod fetches the model. PersistentVolumeClaim: pods share what was fetched once.",
+    )
+    claim_name: str | None = Field(default=None, min_length=1, max_length=253, description="An existing claim.")
+    claim_template: ClaimTemplate | None = Field(
+        default=None, description="A claim that the operator makes, and that is deleted with the object."
+    )
+    size_limit: Quantity | None = Field(
+        default=None,
+        description="Most bytes that an EmptyDir may hold; a larger model is refused before it is fetched.",
+    )
+
+
+class Accelerator(ApiModel):
+    """Which accelerator a pod needs."""
+
+    resource_name: str = Field(
+        default="nvidia.com/gpu",
+        max_length=253,
+        pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
+        description="Extended resource of the device plug-in: nvidia.com/gpu, nvidia.com/mig-1g.10gb, amd.com/gpu, ….",
+    )
+    count: int = Field(default=1, ge=1, le=16, description="Accelerators per pod.")
+    fallback: Fallback = Field(
+        default=Fallback.FAIL,
+        description="When the pod finds no usable device: Fail, or serve on the CPU and say so in Degraded.",
+    )
+
+
+class EnvVar(ApiModel):
+    """One environment variable."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
+        description="Name of the variable.",
+        json_schema_extra=cel(
+            (
+                "!self.startsWith('MMM_')",
+                "names that start with MMM_ belong to the operator: use the fields of spec.runtime",
+            ),
+        ),
+    )
+    value: str = Field(default="", max_length=4096, description="Its value.")
+
+
+class Runtime(ApiModel):
+    """How the server runs."""
+
+    image: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1024,
+        description="Server image. Default: the one that belongs to the operator.",
+    )
+    image_pull_policy: PullPolicy | None = Field(
+        default=None, description="When to pull the image. Default: Kubernetes' own rule."
+    )
+    dtype: DType = Field(default=DType.AUTO, description="auto picks the best that the hardware computes natively.")
+    max_batch_size: int | None = Field(
+        default=None, ge=1, le=1024, description="Most items in one forward pass. Default: by device."
+    )
+    max_queue_seconds: int = Field(
+        default=2, ge=1, le=600, description="A request that would wait longer than this is refused with 429."
+    )
+    env: tuple[EnvVar, ...] = Field(
+        default=(),
+        max_length=64,
+        description="More environment for the server.",
+        json_schema_extra=list_map("name"),
+    )
+
+
+class Resources(ApiModel):
+    """Requests and limits of the server container, as in core/v1."""
+
+    requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
+        default_factory=dict,
+        description="What the scheduler sets aside. Default: 500m CPU and 1Gi of memory.",
+    )
+    limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
+        default_factory=dict, description="What the container may use at most."
+    )
+
+
+class Metric(ApiModel):
+    """One thing that the autoscaler looks at."""
+
+    type: MetricType = Field(default=MetricType.CPU, description="CPU: average use, in percent of the request.")
+    target: int = Field(default=70, ge=1, le=10000, description="Value that the autoscaler aims for.")
+
+
+class Autoscaling(ApiModel):
+    """Let a HorizontalPodAutoscaler write `spec.replicas`."""
+
+    min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer pods than this.")
+    max_replicas: int = Field(ge=1, le=1000, description="Never more pods than this.")
+    metrics: tuple[Metric, ...] = Field(
+        default=(Metric(),),
+        min_length=1,
+        max_length=8,
+        description="What to look at.",
+        json_schema_extra=list_map("type"),
+    )
+
+
+class Rollout(ApiModel):
+    """How a change reaches traffic."""
+
+    min_ready_seconds: int = Field(
+        default=0, ge=0, le=3600, description="A new pod counts once it has been ready for this long."
+    )
+    progress_deadline_seconds: int = Field(
+        default=900, ge=10, le=86400, description="Without progress for this long the rollout is Stalled."
+    )
+
+
+class Service(ApiModel):
+    """The Service that applications call."""
+
+    port: int = Field(default=80, ge=1, le=65535, description="Port of the Service.")
+    annotations: AnnotationMap = Field(default_factory=dict, description="More annotations for the Service.")
+    labels: LabelMap = Field(default_factory=dict, description="More labels for the Service.")
+
+
+class LocalObjectReference(ApiModel):
+    """A reference to an object in the same namespace."""
+
+    name: Name = Field(description="Name of the object.")
+
+
+class Spec(ApiModel):
+    """What should run."""
+
+    model: ModelSource = Field(description="Which model version to serve.")
+    storage: Storage = Field(default=Storage(), description="How to reach the object store.")
+    cache: Cache = Field(
+        default=Cache(),
+        description="Where the model's files are kept.",
+        json_schema_extra=cel(
+            (
+                "self.type == 'PersistentVolumeClaim' ? (has(self.claimName) != has(self.claimTemplate))"
+                " : (!has(self.claimName) && !has(self.claimTemplate))",
+                "set exactly one of claimName or claimTemplate when type is PersistentVolumeClaim, neither otherwise",
+            ),
+            (
+                "self.type == 'EmptyDir' || !has(self.sizeLimit)",
+                "sizeLimit only applies to type EmptyDir; a claim has its own size",
+            ),
+        ),
+    )
+    accelerator: Accelerator | None = Field(default=None, description="Which accelerator a pod needs. Absent: CPU.")
+    runtime: Runtime = Field(default=Runtime(), description="How the server runs.")
+    resources: Resources = Field(default=Resources(), description="Requests and limits of the server container.")
+    replicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Pods to run; written through /scale when autoscaling is on. 0 is allowed.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="Let a HorizontalPodAutoscaler write `replicas`.",
+        json_schema_extra=cel(
+            ("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
+        ),
+    )
+    rollout: Rollout = Field(default=Rollout(), description="How a change reaches traffic.")
+    service: Service = Field(default=Service(), description="The Service that applications call.")
+    service_account_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="ServiceAccount of the pods. Default: default.",
+    )
+    image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
+        default=(),
+        max_length=16,
+        description="Secrets for pulling the image.",
+        json_schema_extra=list_map("name"),
+    )
+    priority_class_name: str | None = Field(
+        default=None, min_length=1, max_length=253, description="PriorityClass of the pods."
+    )
+    revision_history_limit: int = Field(
+        default=5, ge=0, le=20, description="Old revisions to keep, scaled to 0, so that going back is quick."
+    )
+
+
+class ModelState(ApiModel):
+    """One model version, as it runs or shall run."""
+
+    version: str = Field(max_length=63, description="Version in the repository.")
+    digest: str = Field(max_length=71, description="sha256 of the version's manifest.")
+    short_digest: str = Field(max_length=12, description="The first twelve hex digits of the digest.")
+    revision: str = Field(max_length=16, description="Hash of everything that its pods run.")
+    since: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="Since when.")
+
+
+class ModelStatus(ApiModel):
+    """Which versions run."""
+
+    current: ModelState | None = Field(default=None, description="The version that answers requests.")
+    target: ModelState | None = Field(default=None, description="The version that shall answer requests.")
+    previous: ModelState | None = Field(default=None, description="The version that answered before.")
+
+
+class RolloutStatus(ApiModel):
+    """How far a change is."""
+
+    summary: str = Field(default="", max_length=64, description="For the ROLLOUT column, for instance 1/3.")
+    message: str = Field(default="", max_length=1024, description="What happens now and why.")
+    updated: int = Field(default=0, ge=0, description="Ready pods of the target revision.")
+    total: int = Field(default=0, ge=0, description="Pods wanted.")
+    started_at: str | None = Field(
+        default=None,
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="When the change began.",
+    )
+
+
+class Acceleration(ApiModel):
+    """Where the model computes."""
+
+    device: str = Field(max_length=32, description="cpu or cuda.")
+    name: str = Field(default="", max_length=128, description="Product name of the device.")
+    dtype: str = Field(default="", max_length=32, description="Number format in effect.")
+    memory_bytes: int | None = Field(default=None, ge=0, description="Memory of the device.")
+
+
+class Resolved(ApiModel):
+    """Defaults that were filled in, remembered so that a new operator restarts no pod."""
+
+    server_image: str = Field(max_length=1024, description="Server image in effect.")
+
+
+class Status(ApiModel):
+    """What runs. Nothing in it changes while nothing happens."""
+
+    observed_generation: int = Field(default=0, ge=0, description="Generation that this status speaks of.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=32,
+        description="What is true of the object.",
+        json_schema_extra=list_map("type"),
+    )
+    replicas: int = Field(default=0, ge=0, description="Pods that exist, of all revisions.")
+    ready_replicas: int = Field(default=0, ge=0, description="Pods that answer requests, of all revisions.")
+    available_replicas: int = Field(default=0, ge=0, description="Pods ready for `minReadySeconds`, of all revisions.")
+    updated_replicas: int = Field(default=0, ge=0, description="Pods of the target revision.")
+    selector: str = Field(default="", max_length=1024, description="Label selector of the pods, for autoscalers.")
+    url: str = Field(default="", max_length=512, description="Where applications reach the model.")
+    ready_summary: str = Field(default="", max_length=32, description="Ready and wanted pods, for the READY column.")
+    model: ModelStatus = Field(default=ModelStatus(), description="Which versions run.")
+    rollout: RolloutStatus = Field(default=RolloutStatus(), description="How far a change is.")
+    acceleration: Acceleration | None = Field(default=None, description="Where the model computes.")
+    load_seconds: int | None = Field(default=None, ge=0, description="How long the last pod took to load the model.")
+    resolved: Resolved | None = Field(default=None, description="Defaults that were filled in.")
+
+
+class ObjectMeta(ApiModel):
+    """The metadata that the operator reads."""
+
+    name: str
+    namespace: str
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    creation_timestamp: str | None = None
+
+
+ROOT_RULES: dict[str, Any] = cel(
+    (
+        f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}",
+        f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters: child names append a revision",
+    ),
+    (
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name must be a DNS label that starts with a letter: it names the Service",
+    ),
+)
+
+
+class MultimodalModel(ApiModel):
+    """A model version, and how to serve it."""
+
+    metadata: ObjectMeta
+    spec: Spec
+    status: Status = Status()

@@ -1,0 +1,55 @@
+"""What to do: the outcome of one reconcile, frozen."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.snapshot import Manifest, Ref
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Server-side apply of one child. `create` when it was not seen: then nothing is forced."""
+
+    manifest: Manifest
+    create: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Deletion of one child, only if it still is the object that was seen."""
+
+    ref: Ref
+    uid: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event on the MultimodalModel."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Writes in the order in which they are made: applies, deletes, status, events.
+
+    `status` is None when it need not be written. `because` says in a sentence what the plan is for;
+    `requeue_after` asks for another look after so many seconds, since nothing will announce the change.
+    """
+
+    apply: tuple[Apply, ...] = ()
+    delete: tuple[Delete, ...] = ()
+    status: Status | None = None
+    events: tuple[Event, ...] = ()
+    requeue_after: float | None = None
+    because: str = ""
+
+    @property
+    def writes(self) -> int:
+        """How many calls that change the cluster the plan makes."""
+        return len(self.apply) + len(self.delete) + (self.status is not None) + len(self.events)

@@ -1,0 +1,50 @@
+"""The operator's own configuration: `MMM_OPERATOR_*` in its environment."""
+
+from typing import Annotated
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mmm_operator.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """What a platform engineer may set; the chart's values map to these one to one."""
+
+    model_config = SettingsConfigDict(env_prefix="MMM_OPERATOR_", frozen=True, extra="ignore")
+
+    server_image: str = Field(
+        min_length=1, description="Image of the model server, unless a MultimodalModel names one."
+    )
+    image_pull_policy: str = Field(default="IfNotPresent", description="Pull policy of that image.")
+    namespaces: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Namespaces to watch, separated by commas. Empty: all of them."
+    )
+    workers: int = Field(default=8, ge=1, le=64, description="Objects reconciled at the same time.")
+    resync_seconds: int = Field(default=300, ge=10, description="Every object is looked at again this often.")
+    request_timeout_seconds: float = Field(default=30.0, gt=0, description="Time limit of one call to the API server.")
+    resolve_timeout_seconds: float = Field(default=20.0, gt=0, description="Time limit of one look into a repository.")
+    http_port: int = Field(default=8080, ge=1, le=65535, description="Port of /healthz, /readyz and /metrics.")
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    drain_delay_seconds: int = Field(
+        default=5, ge=0, le=300, description="How long a stopping pod still accepts requests, until no client knows it."
+    )
+    grace_seconds: int = Field(
+        default=60, ge=10, description="How long a stopping pod may take to finish its requests."
+    )
+
+    @field_validator("namespaces", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+
+def load_settings() -> Settings:
+    """Settings from the environment; raises SettingsError with one sentence per mistake."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"MMM_OPERATOR_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors(include_url=False)
+        )
+        raise SettingsError(mistakes) from None
