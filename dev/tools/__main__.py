@@ -1,4 +1,4 @@
-"""python -m dev.tools build [NAME…] | path NAME | packages"""
+"""Commands on the pinned programs: build [NAME…], path NAME, packages."""
 
 import argparse
 import sys

@@ -48,7 +48,9 @@ def build_all(names: Iterable[str] = ()) -> list[Path]:
 
 def _build(build: Build, folder: Path, lock: int) -> None:
     if shutil.which("go") is None:
-        raise BuildError(f"building {build.name} {build.version} needs Go 1.26 or newer, and there is no `go` on the PATH")
+        raise BuildError(
+            f"building {build.name} {build.version} needs Go 1.26 or newer, and there is no `go` on the PATH"
+        )
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -44,7 +44,9 @@ def require_system_packages(names: Iterable[str] = SYSTEM_PACKAGES) -> None:
     if not missing:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise MissingPackages(f"please install {' '.join(missing)} (Debian's names), as root: apt-get install {' '.join(missing)}")
+        raise MissingPackages(
+            f"please install {' '.join(missing)} (Debian's names), as root: apt-get install {' '.join(missing)}"
+        )
     _install(missing)
     if still := missing_packages(missing):
         raise MissingPackages(f"apt-get ran, but these are still missing: {' '.join(still)}")

@@ -70,7 +70,8 @@ BUILDS = (
         version="2.4.2",
         programs=("containerd", "containerd-shim-runc-v2", "ctr"),
         packages=tuple(
-            f"github.com/containerd/containerd/v2/cmd/{name}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+            f"github.com/containerd/containerd/v2/cmd/{name}"
+            for name in ("containerd", "containerd-shim-runc-v2", "ctr")
         ),
         variables=(("github.com/containerd/containerd/v2/version.Version", "2.4.2"),),
     ),

@@ -1,0 +1,137 @@
+"""etcd, the API server, the controller manager and the scheduler."""
+
+from dev.localcluster.api import Api, Deadline
+from dev.localcluster.layout import Layout, Network
+from dev.localcluster.pki import SERVICE_RANGE
+from dev.localcluster.processes import ProcessError, Program
+from dev.tools import tool
+
+POD_RANGE = "10.244.0.0/16"
+
+
+class ControlPlane:
+    """The four programs that make a cluster without nodes."""
+
+    def __init__(self, layout: Layout, network: Network, with_node: bool) -> None:
+        self.layout = layout
+        self.network = network
+        self.with_node = with_node
+        self.api = Api(network.api, layout.pki)
+
+    def programs(self) -> list[Program]:
+        """The programs in the order in which they have to start."""
+        return [self.etcd(), self.api_server(), self.controller_manager(), self.scheduler()]
+
+    def up(self) -> None:
+        """Returns when the API server is ready and its controllers run.
+
+        Raises ProcessError when it does not get so far within a minute.
+        """
+        self.etcd().ensure()
+        server = self.api_server()
+        if not server.ensure() and not Deadline.met(self.api.ready, 5):
+            server.restart()  # alive, but no longer answering
+        self._await_ready(server)
+        for program in (self.controller_manager(), self.scheduler()):
+            program.ensure()  # only now: both exit when they meet a server that is not ready
+        # Until this account exists nobody can create a pod.
+        account = "/api/v1/namespaces/default/serviceaccounts/default"
+        if not Deadline.met(lambda: self.api.get(account) is not None, 60):
+            raise ProcessError(f"the controllers do not work:\n{self.controller_manager().tail()}")
+
+    def healthy(self) -> bool:
+        """Whether all four run and the API server says that it is ready."""
+        return all(program.runs() for program in self.programs()) and self.api.ready()
+
+    def _await_ready(self, server: Program) -> None:
+        deadline = Deadline(60)
+        while deadline.open():
+            if self.api.ready():
+                return
+            for program in (self.etcd(), server):
+                if not program.runs():
+                    raise ProcessError(f"{program.name} ended:\n{program.tail()}")
+        raise ProcessError(f"the API server did not become ready within a minute:\n{server.tail()}")
+
+    def etcd(self) -> Program:
+        """The store."""
+        clients = f"http://127.0.0.1:{self.network.etcd}"
+        peers = f"http://127.0.0.1:{self.network.etcd_peer}"
+        return self._program(
+            "etcd",
+            f"--data-dir={self.layout.state / 'etcd'}",
+            f"--listen-client-urls={clients}",
+            f"--advertise-client-urls={clients}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            "--unsafe-no-fsync",  # safe against killed programs; after a power cut the cluster is made anew anyway
+        )
+
+    def api_server(self) -> Program:
+        """The API server: with a node it listens on every address, since pods reach it by the node's."""
+        pki = self.layout.pki
+        return self._program(
+            "kube-apiserver",
+            f"--etcd-servers=http://127.0.0.1:{self.network.etcd}",
+            f"--secure-port={self.network.api}",
+            f"--bind-address={'0.0.0.0' if self.with_node else '127.0.0.1'}",
+            f"--advertise-address={self.network.address}",
+            f"--service-cluster-ip-range={SERVICE_RANGE}",
+            f"--service-account-key-file={pki}/sa.pub",
+            f"--service-account-signing-key-file={pki}/sa.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--tls-cert-file={pki}/apiserver.crt",
+            f"--tls-private-key-file={pki}/apiserver.key",
+            f"--client-ca-file={pki}/ca.crt",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            f"--kubelet-client-certificate={pki}/apiserver-kubelet.crt",
+            f"--kubelet-client-key={pki}/apiserver-kubelet.key",
+            f"--kubelet-certificate-authority={pki}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
+            f"--requestheader-client-ca-file={pki}/ca.crt",
+            f"--proxy-client-cert-file={pki}/front-proxy.crt",
+            f"--proxy-client-key-file={pki}/front-proxy.key",
+            # Without this list any client certificate of the one authority could speak for anybody.
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            "--allow-privileged=true",
+            f"--audit-log-path={self.layout.logs}/audit.log",
+            f"--audit-policy-file={self.layout.state}/audit-policy.json",
+        )
+
+    def controller_manager(self) -> Program:
+        """The controllers; the autoscaler looks every 5 s, because tests wait for it."""
+        pki = self.layout.pki
+        return self._program(
+            "kube-controller-manager",
+            *self._client("controller-manager"),
+            f"--service-account-private-key-file={pki}/sa.key",
+            f"--root-ca-file={pki}/ca.crt",
+            "--use-service-account-credentials=true",
+            "--allocate-node-cidrs=true",
+            f"--cluster-cidr={POD_RANGE}",
+            f"--cluster-signing-cert-file={pki}/ca.crt",
+            f"--cluster-signing-key-file={pki}/ca.key",
+            "--horizontal-pod-autoscaler-sync-period=5s",
+        )
+
+    def scheduler(self) -> Program:
+        """The scheduler."""
+        return self._program("kube-scheduler", *self._client("scheduler"))
+
+    def _client(self, subject: str) -> list[str]:
+        file = self.layout.kubeconfig_of(subject)
+        return [
+            f"--kubeconfig={file}",
+            f"--authentication-kubeconfig={file}",
+            f"--authorization-kubeconfig={file}",
+            "--leader-elect=false",
+            "--secure-port=0",  # nobody asks them anything, and several clusters may live on one machine
+        ]
+
+    def _program(self, name: str, *arguments: str) -> Program:
+        return Program(name, [tool(name), *arguments], self.layout.run, self.layout.logs)
