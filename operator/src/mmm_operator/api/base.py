@@ -27,6 +27,14 @@ def cel(*rules: tuple[str, str]) -> dict[str, Any]:
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
+INSTEAD = "x-instead"
+
+
+def instead(message: str) -> dict[str, Any]:
+    """The message for a value that does not match the field's pattern: what to write instead."""
+    return {INSTEAD: message}
+
+
 def list_map(*keys: str) -> dict[str, Any]:
     """Schema extension: the list is a map by `keys`, so that server-side apply merges by item."""
     return {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
@@ -36,4 +44,15 @@ LIST_SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 LIST_ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 
 # A Kubernetes quantity: "500m", "2Gi", 4. Written as int-or-string, as core/v1 does.
-Quantity = Annotated[int | str, Field(json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 32})]
+Quantity = Annotated[
+    int | str,
+    Field(
+        json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 32}
+        | cel(
+            (
+                "isQuantity(string(self)) && quantity(string(self)).isGreaterThan(quantity('0'))",
+                "write a quantity above zero, for instance 500m, 2 or 4Gi",
+            ),
+        )
+    ),
+]

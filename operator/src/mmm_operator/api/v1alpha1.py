@@ -5,16 +5,37 @@ map has a maximum, because the API server estimates the cost of the CEL rules fr
 """
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from mmm_operator import names
-from mmm_operator.api.base import LIST_SET, ApiModel, Quantity, cel, list_map
+from mmm_operator.api import rules
+from mmm_operator.api.base import LIST_SET, ApiModel, Quantity, list_map
 from mmm_operator.api.conditions import Condition
 
-Name = Annotated[str, Field(min_length=1, max_length=253)]
-LabelMap = Annotated[dict[str, Annotated[str, Field(max_length=63)]], Field(max_length=32)]
+Name = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        json_schema_extra=rules.NAME,
+    ),
+]
+SecretKey = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=253,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        json_schema_extra=rules.SECRET_KEY,
+    ),
+]
+LabelValue = Annotated[
+    str,
+    Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$", json_schema_extra=rules.LABEL_VALUE),
+]
+LabelMap = Annotated[dict[str, LabelValue], Field(max_length=32)]
 AnnotationMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)]
 
 
@@ -86,23 +107,21 @@ class ModelSource(ApiModel):
         max_length=1024,
         pattern=r"^s3://[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9._@=-]+)*$",
         description="Where the versions of the model live: `s3://bucket/prefix`, without a trailing slash.",
-        json_schema_extra=cel(
-            ("!self.endsWith('/')", "uri must not end with '/': write s3://bucket/prefix"),
-            ("!self.contains('..')", "uri must not contain '..'"),
-            ("!self.substring(5).contains('//')", "uri must not contain empty path segments ('//')"),
-        ),
+        json_schema_extra=rules.URI,
     )
     version: str = Field(
         min_length=1,
         max_length=63,
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
         description="The directory below `uri` that holds the version.",
+        json_schema_extra=rules.VERSION,
     )
     digest: str | None = Field(
         default=None,
         max_length=71,
         pattern=r"^sha256:[a-f0-9]{64}$",
         description="Serve these exact bytes only: sha256 of the version's manifest. Default: what the version holds.",
+        json_schema_extra=rules.DIGEST,
     )
     poll_interval_seconds: int = Field(
         default=60,
@@ -122,6 +141,7 @@ class ModelSource(ApiModel):
         max_length=253,
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$",
         description="Name of the model in the inference protocols. Default: the name of the object.",
+        json_schema_extra=rules.SERVED_NAME,
     )
 
 
@@ -129,32 +149,26 @@ class CredentialsSecretRef(ApiModel):
     """A Secret in the object's own namespace that holds S3 credentials."""
 
     name: Name = Field(description="Name of the Secret.")
-    access_key_id_key: str = Field(
-        default="AWS_ACCESS_KEY_ID",
-        alias="accessKeyIDKey",
-        min_length=1,
-        max_length=253,
-        description="Key of the access key id.",
+    access_key_id_key: SecretKey = Field(
+        default="AWS_ACCESS_KEY_ID", alias="accessKeyIDKey", description="Key of the access key id."
     )
-    secret_access_key_key: str = Field(
-        default="AWS_SECRET_ACCESS_KEY",
-        min_length=1,
-        max_length=253,
-        description="Key of the secret access key.",
+    secret_access_key_key: SecretKey = Field(
+        default="AWS_SECRET_ACCESS_KEY", description="Key of the secret access key."
     )
-    session_token_key: str | None = Field(
-        default=None, min_length=1, max_length=253, description="Key of the session token, if there is one."
-    )
+    session_token_key: SecretKey | None = Field(default=None, description="Key of the session token, if there is one.")
 
 
 class Storage(ApiModel):
     """How to reach the object store."""
+
+    model_config = ConfigDict(json_schema_extra=rules.STORAGE)
 
     endpoint: str | None = Field(
         default=None,
         max_length=512,
         pattern=r"^https?://[^/?#@\s]+$",
         description="URL of an S3-compatible server, without a path. Default: AWS.",
+        json_schema_extra=rules.ENDPOINT,
     )
     region: str | None = Field(
         default=None,
@@ -162,6 +176,7 @@ class Storage(ApiModel):
         max_length=64,
         pattern=r"^[A-Za-z0-9-]+$",
         description="Region. Default: us-east-1.",
+        json_schema_extra=rules.REGION,
     )
     addressing_style: AddressingStyle = Field(
         default=AddressingStyle.AUTO,
@@ -181,9 +196,11 @@ class Storage(ApiModel):
 class ClaimTemplate(ApiModel):
     """A claim for the operator to make."""
 
+    model_config = ConfigDict(json_schema_extra=rules.CLAIM_TEMPLATE)
+
     size: Quantity = Field(description="Size of the volume, for instance 20Gi.")
-    storage_class_name: str | None = Field(
-        default=None, max_length=253, description="StorageClass. Default: the cluster's default class."
+    storage_class_name: Name | None = Field(
+        default=None, description="StorageClass. Default: the cluster's default class."
     )
     access_mode: AccessMode = Field(
         default=AccessMode.READ_WRITE_MANY,
@@ -194,11 +211,13 @@ class ClaimTemplate(ApiModel):
 class Cache(ApiModel):
     """Where the model's files are kept."""
 
+    model_config = ConfigDict(json_schema_extra=rules.CACHE)
+
     type: CacheType = Field(
         default=CacheType.EMPTY_DIR,
         description="EmptyDir: every pod fetches the model. PersistentVolumeClaim: pods share what was fetched once.",
     )
-    claim_name: str | None = Field(default=None, min_length=1, max_length=253, description="An existing claim.")
+    claim_name: Name | None = Field(default=None, description="An existing claim.")
     claim_template: ClaimTemplate | None = Field(
         default=None, description="A claim that the operator makes, and that is deleted with the object."
     )
@@ -216,6 +235,7 @@ class Accelerator(ApiModel):
         max_length=253,
         pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
         description="Extended resource of the device plug-in: nvidia.com/gpu, nvidia.com/mig-1g.10gb, amd.com/gpu, ….",
+        json_schema_extra=rules.DEVICE,
     )
     count: int = Field(default=1, ge=1, le=16, description="Accelerators per pod.")
     fallback: Fallback = Field(
@@ -232,12 +252,7 @@ class EnvVar(ApiModel):
         max_length=253,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Name of the variable.",
-        json_schema_extra=cel(
-            (
-                "!self.startsWith('MMM_')",
-                "names that start with MMM_ belong to the operator: use the fields of spec.runtime",
-            ),
-        ),
+        json_schema_extra=rules.ENV_NAME,
     )
     value: str = Field(default="", max_length=4096, description="Its value.")
 
@@ -249,7 +264,9 @@ class Runtime(ApiModel):
         default=None,
         min_length=1,
         max_length=1024,
+        pattern=r"^[^\s]+$",
         description="Server image. Default: the one that belongs to the operator.",
+        json_schema_extra=rules.IMAGE,
     )
     image_pull_policy: PullPolicy | None = Field(
         default=None, description="When to pull the image. Default: Kubernetes' own rule."
@@ -272,6 +289,8 @@ class Runtime(ApiModel):
 class Resources(ApiModel):
     """Requests and limits of the server container, as in core/v1."""
 
+    model_config = ConfigDict(json_schema_extra=rules.RESOURCES)
+
     requests: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
         default_factory=dict,
         description="What the scheduler sets aside. Default: 500m CPU and 1Gi of memory.",
@@ -291,6 +310,8 @@ class Metric(ApiModel):
 class Autoscaling(ApiModel):
     """Let a HorizontalPodAutoscaler write `spec.replicas`."""
 
+    model_config = ConfigDict(json_schema_extra=rules.AUTOSCALING)
+
     min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer pods than this.")
     max_replicas: int = Field(ge=1, le=1000, description="Never more pods than this.")
     metrics: tuple[Metric, ...] = Field(
@@ -305,6 +326,8 @@ class Autoscaling(ApiModel):
 class Rollout(ApiModel):
     """How a change reaches traffic."""
 
+    model_config = ConfigDict(json_schema_extra=rules.ROLLOUT)
+
     min_ready_seconds: int = Field(
         default=0, ge=0, le=3600, description="A new pod counts once it has been ready for this long."
     )
@@ -315,6 +338,8 @@ class Rollout(ApiModel):
 
 class Service(ApiModel):
     """The Service that applications call."""
+
+    model_config = ConfigDict(json_schema_extra=rules.SERVICE)
 
     port: int = Field(default=80, ge=1, le=65535, description="Port of the Service.")
     annotations: AnnotationMap = Field(default_factory=dict, description="More annotations for the Service.")
@@ -330,23 +355,11 @@ class LocalObjectReference(ApiModel):
 class Spec(ApiModel):
     """What should run."""
 
+    model_config = ConfigDict(json_schema_extra=rules.SPEC)
+
     model: ModelSource = Field(description="Which model version to serve.")
     storage: Storage = Field(default=Storage(), description="How to reach the object store.")
-    cache: Cache = Field(
-        default=Cache(),
-        description="Where the model's files are kept.",
-        json_schema_extra=cel(
-            (
-                "self.type == 'PersistentVolumeClaim' ? (has(self.claimName) != has(self.claimTemplate))"
-                " : (!has(self.claimName) && !has(self.claimTemplate))",
-                "set exactly one of claimName or claimTemplate when type is PersistentVolumeClaim, neither otherwise",
-            ),
-            (
-                "self.type == 'EmptyDir' || !has(self.sizeLimit)",
-                "sizeLimit only applies to type EmptyDir; a claim has its own size",
-            ),
-        ),
-    )
+    cache: Cache = Field(default=Cache(), description="Where the model's files are kept.")
     accelerator: Accelerator | None = Field(default=None, description="Which accelerator a pod needs. Absent: CPU.")
     runtime: Runtime = Field(default=Runtime(), description="How the server runs.")
     resources: Resources = Field(default=Resources(), description="Requests and limits of the server container.")
@@ -356,30 +369,17 @@ class Spec(ApiModel):
         le=1000,
         description="Pods to run; written through /scale when autoscaling is on. 0 is allowed.",
     )
-    autoscaling: Autoscaling | None = Field(
-        default=None,
-        description="Let a HorizontalPodAutoscaler write `replicas`.",
-        json_schema_extra=cel(
-            ("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
-        ),
-    )
+    autoscaling: Autoscaling | None = Field(default=None, description="Let a HorizontalPodAutoscaler write `replicas`.")
     rollout: Rollout = Field(default=Rollout(), description="How a change reaches traffic.")
     service: Service = Field(default=Service(), description="The Service that applications call.")
-    service_account_name: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=253,
-        description="ServiceAccount of the pods. Default: default.",
-    )
+    service_account_name: Name | None = Field(default=None, description="ServiceAccount of the pods. Default: default.")
     image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
         default=(),
         max_length=16,
         description="Secrets for pulling the image.",
         json_schema_extra=list_map("name"),
     )
-    priority_class_name: str | None = Field(
-        default=None, min_length=1, max_length=253, description="PriorityClass of the pods."
-    )
+    priority_class_name: Name | None = Field(default=None, description="PriorityClass of the pods.")
     revision_history_limit: int = Field(
         default=5, ge=0, le=20, description="Old revisions to keep, scaled to 0, so that going back is quick."
     )
@@ -467,18 +467,6 @@ class ObjectMeta(ApiModel):
     resource_version: str = ""
     deletion_timestamp: str | None = None
     creation_timestamp: str | None = None
-
-
-ROOT_RULES: dict[str, Any] = cel(
-    (
-        f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}",
-        f"metadata.name must be at most {names.MAX_NAME_LENGTH} characters: child names append a revision",
-    ),
-    (
-        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
-        "metadata.name must be a DNS label that starts with a letter: it names the Service",
-    ),
-)
 
 
 class MultimodalModel(ApiModel):

@@ -1,0 +1,39 @@
+"""Which files are generated, and from what."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dev.generate import chart
+from dev.generate.text import yaml_text
+from mmm_operator.api.crd import crd
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# In this order: the install manifest is rendered from the chart, whose parts have to be there first.
+_FILES: dict[str, Callable[[], str]] = {
+    "crds/multimodalmodels.serving.multimodal.dev.yaml": lambda: yaml_text(crd(), source="mmm_operator.api"),
+    "charts/multimodal-operator/templates/crd.yaml": chart.crd_template,
+}
+
+
+def generated() -> dict[str, str]:
+    """The text of every generated file, by its path in the repository."""
+    return {name: render() for name, render in _FILES.items()}
+
+
+def write() -> list[str]:
+    """The paths of the files, all of which are written."""
+    for name, render in _FILES.items():
+        path = REPOSITORY / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(render().encode())
+    return list(_FILES)
+
+
+def stale() -> list[str]:
+    """The paths of the files that are not, byte for byte, what the code says."""
+    return [name for name, text in generated().items() if _bytes(REPOSITORY / name) != text.encode()]
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None

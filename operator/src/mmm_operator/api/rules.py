@@ -1,0 +1,146 @@
+"""The rules that hold between fields, in CEL, each with what to write instead.
+
+The API server checks them, so no admission webhook is needed. `replicas` together with `autoscaling`
+is no mistake: the HorizontalPodAutoscaler itself writes `spec.replicas`.
+"""
+
+from typing import Any
+
+from mmm_operator import names
+from mmm_operator.api.base import cel, instead
+
+OBJECT: dict[str, Any] = cel(
+    (
+        f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}",
+        f"metadata.name must have at most {names.MAX_NAME_LENGTH} characters, since child names append a revision: "
+        "write a shorter one",
+    ),
+    (
+        "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        "metadata.name names the Service: write lower-case letters, digits and '-', a letter first, and no '.'",
+    ),
+)
+
+SPEC: dict[str, Any] = cel(
+    (
+        "!has(self.autoscaling) || !self.autoscaling.metrics.exists(metric, metric.type == 'CPU')"
+        " || !has(self.resources.requests) || size(self.resources.requests) == 0 || 'cpu' in self.resources.requests"
+        " || (has(self.resources.limits) && 'cpu' in self.resources.limits)",
+        "the metric CPU is in percent of the CPU request: add cpu to resources.requests, for instance cpu: 500m",
+    ),
+    (
+        "!has(self.accelerator) || !(has(self.resources.requests) && self.accelerator.resourceName in"
+        " self.resources.requests || has(self.resources.limits) && self.accelerator.resourceName in"
+        " self.resources.limits)",
+        "accelerator already asks for the device: remove it from resources, and write the number in accelerator.count",
+    ),
+    (
+        "has(self.accelerator) || !(has(self.resources.requests) && self.resources.requests.exists(name,"
+        " name.endsWith('/gpu')) || has(self.resources.limits) && self.resources.limits.exists(name,"
+        " name.endsWith('/gpu')))",
+        "ask for devices with accelerator: {resourceName: nvidia.com/gpu, count: 1}, not in resources",
+    ),
+)
+
+STORAGE: dict[str, Any] = cel(
+    (
+        "!self.insecureSkipTLSVerify || !has(self.endpoint) || self.endpoint.startsWith('https://')",
+        "insecureSkipTLSVerify only applies to https:// endpoints: remove it, or write https:// in endpoint",
+    ),
+)
+
+CACHE: dict[str, Any] = cel(
+    (
+        "self.type != 'PersistentVolumeClaim' || has(self.claimName) != has(self.claimTemplate)",
+        "type PersistentVolumeClaim needs claimName or claimTemplate, and not both",
+    ),
+    (
+        "self.type == 'PersistentVolumeClaim' || !(has(self.claimName) || has(self.claimTemplate))",
+        "claimName and claimTemplate need type: PersistentVolumeClaim",
+    ),
+    (
+        "self.type == 'EmptyDir' || !has(self.sizeLimit)",
+        "sizeLimit only applies to type EmptyDir: write the size in claimTemplate, or remove sizeLimit",
+    ),
+)
+
+CLAIM_TEMPLATE: dict[str, Any] = cel(
+    (
+        "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
+        "a volume cannot shrink: keep size, or write a larger one",
+    ),
+    (
+        "self.accessMode == oldSelf.accessMode && has(self.storageClassName) == has(oldSelf.storageClassName)"
+        " && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
+        "accessMode and storageClassName of a claim cannot change: make another claim and write its name in claimName",
+    ),
+)
+
+RESOURCES: dict[str, Any] = cel(
+    (
+        "!has(self.requests) || !has(self.limits) || self.requests.all(name, !(name in self.limits) || "
+        "quantity(string(self.requests[name])).compareTo(quantity(string(self.limits[name]))) <= 0)",
+        "a request must not exceed its limit: raise the limit, or lower the request",
+    ),
+)
+
+AUTOSCALING: dict[str, Any] = cel(
+    (
+        "self.minReplicas <= self.maxReplicas",
+        "minReplicas must not exceed maxReplicas: raise maxReplicas, or lower minReplicas",
+    ),
+)
+
+ROLLOUT: dict[str, Any] = cel(
+    (
+        "self.progressDeadlineSeconds > self.minReadySeconds",
+        "progressDeadlineSeconds must exceed minReadySeconds, or no rollout could ever finish: raise it",
+    ),
+)
+
+_OURS = f"key, key.startsWith('{names.GROUP}/') || key.startsWith('app.kubernetes.io/')"
+
+SERVICE: dict[str, Any] = cel(
+    (
+        f"!has(self.labels) || !self.labels.exists({_OURS})",
+        f"labels under app.kubernetes.io/ and {names.GROUP}/ belong to the operator: write a prefix of your own",
+    ),
+    (
+        f"!has(self.annotations) || !self.annotations.exists({_OURS})",
+        f"annotations under app.kubernetes.io/ and {names.GROUP}/ belong to the operator: write a prefix of your own",
+    ),
+)
+
+ENV_NAME: dict[str, Any] = {
+    **cel(
+        (
+            "!self.startsWith('MMM_')",
+            "names that start with MMM_ belong to the operator: use the fields of spec.runtime",
+        ),
+    ),
+    **instead("write letters, digits and '_', and no digit first, for instance HF_HUB_OFFLINE"),
+}
+
+URI: dict[str, Any] = {
+    **cel(("!self.contains('..')", "uri must not contain '..': write the whole path")),
+    **instead(
+        "write s3://bucket/prefix: a bucket in lower case, then a path without spaces, '//' or a '/' at its end, "
+        "for instance s3://models/clip"
+    ),
+}
+
+NAME = instead(
+    "write the name alone, without a namespace: lower-case letters, digits, '-' and '.', for instance clip-models"
+)
+SECRET_KEY = instead("write a key of the Secret: letters, digits, '-', '_' and '.'")
+LABEL_VALUE = instead("write letters and digits, with '.', '_' and '-' between them")
+VERSION = instead(
+    "write the name of the version's directory, for instance 2 or 2026-11-21: "
+    "letters and digits, with '.', '_' and '-' between them"
+)
+DIGEST = instead("write sha256: and 64 lower-case hex digits, as status.model.current.digest shows them")
+SERVED_NAME = instead("write letters and digits, with '.', '_', '/' and '-' between them, for instance acme/clip-b32")
+ENDPOINT = instead("write http://host:port or https://host:port, without a path, a user or a '/' at its end")
+REGION = instead("write a region such as eu-central-1: letters, digits and '-'")
+DEVICE = instead("write the resource of the device plug-in, for instance nvidia.com/gpu")
+IMAGE = instead("write an image reference without spaces, for instance registry:5000/server:1.0")
