@@ -19,6 +19,7 @@ from dev.localcluster.controlplane import ControlPlane
 from dev.localcluster.dns import Dns
 from dev.localcluster.layout import Layout, Network, default_state, node_address, write
 from dev.localcluster.node import NODE_PACKAGES, Node
+from dev.localcluster.objects import expose_host
 from dev.localcluster.pki import NODE_NAME
 from dev.localcluster.processes import ProcessError, Program
 from dev.tools import require_system_packages, tool
@@ -146,13 +147,7 @@ class LocalCluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """What kubectl prints; raises ClusterError with what it complains about."""
-        command = [str(tool("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
-        # The user's own kubectl settings must not change what a test sees.
-        environment = {**os.environ, "KUBERC": "off", "HOME": str(self.state)}
-        result = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment)
-        if result.returncode != 0:
-            raise ClusterError(f"kubectl {' '.join(arguments)}: {result.stderr.strip() or result.stdout.strip()}")
-        return result.stdout
+        return run_kubectl([f"--kubeconfig={self.kubeconfig}", *arguments], stdin)
 
     def load_image(self, path: Path) -> None:
         """Makes an image known to the node: a Docker or OCI archive, or an OCI layout folder."""
@@ -164,6 +159,10 @@ class LocalCluster:
         network = self._network()
         write(self.layout.state / "gpus", str(count))
         self._offer_gpus(network, count)
+
+    def expose(self, namespace: str, name: str, port: int, host_port: int) -> None:
+        """Makes `<name>.<namespace>:<port>` lead to a server on this machine."""
+        expose_host(self, namespace, name, (port, host_port))
 
     def _bring_up(self, with_node: bool) -> None:
         network = self._prepare()
@@ -265,6 +264,17 @@ class LocalCluster:
     def _lock(self) -> Iterator[None]:
         with exclusive(self.state / "lock", f"another command on the cluster at {self.state}"):
             yield
+
+
+def run_kubectl(arguments: list[str], stdin: str | None = None) -> str:
+    """What kubectl prints; raises ClusterError with what it complains about."""
+    # The user's own kubectl settings must not change what a test sees.
+    environment = {**os.environ, "KUBERC": "off"}
+    command = [str(tool("kubectl")), *arguments]
+    result = subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment)
+    if result.returncode != 0:
+        raise ClusterError(f"kubectl {' '.join(arguments)}: {result.stderr.strip() or result.stdout.strip()}")
+    return result.stdout
 
 
 def _last_started_first(record: Path) -> float:

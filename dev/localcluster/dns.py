@@ -10,6 +10,7 @@ from pathlib import Path
 from dev.localcluster.api import Api, Deadline
 from dev.localcluster.layout import Layout, Network, write
 from dev.localcluster.node import DNS_SERVICE
+from dev.localcluster.objects import endpoint_slice
 from dev.localcluster.processes import ProcessError, Program
 from dev.tools import tool
 
@@ -86,7 +87,7 @@ class Dns:
             },
         )
         self.api.apply(
-            "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices/kube-dns-node",
+            "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices/kube-dns-host",
             endpoint_slice(
                 "kube-system", "kube-dns", self.network.address, [{**port, "port": self.network.dns} for port in ports]
             ),
@@ -111,22 +112,6 @@ class Dns:
                 "subjects": [{"apiGroup": _ROLE, "kind": "User", "name": "system:coredns"}],
             },
         )
-
-
-def endpoint_slice(namespace: str, service: str, address: str, ports: list[dict[str, object]]) -> dict[str, object]:
-    """The object that makes a Service without selector lead to a server outside the cluster."""
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": f"{service}-node",
-            "namespace": namespace,
-            "labels": {"kubernetes.io/service-name": service, "endpointslice.kubernetes.io/managed-by": "localcluster"},
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-        "ports": ports,
-    }
 
 
 def resolves(server: str, port: int, name: str, seconds: float = 1) -> bool:

@@ -72,6 +72,7 @@ class Authority:
             _builder(self.name, self.name, self.key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
 
@@ -83,11 +84,14 @@ class Authority:
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
         if subject.hosts:
             usages.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         builder = (
             _builder(x509.Name(attributes), self.name, key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(issuer, critical=False)
         )
         if subject.hosts:
             names = x509.SubjectAlternativeName([_host(host) for host in dict.fromkeys(subject.hosts)])

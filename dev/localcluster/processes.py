@@ -5,6 +5,8 @@ process for ever, while a bare number may belong to a stranger tomorrow. The chi
 becomes the program, so however its starter is killed there is never a process that no record knows.
 """
 
+import hashlib
+import json
 import os
 import select
 import shlex
@@ -55,8 +57,8 @@ class Program:
     @property
     def line(self) -> str:
         """The command as one line of text, which tells whether a running process is still what is wanted."""
-        environment = [f"{key}={value}" for key, value in self.environment.items()]
-        return shlex.join([*environment, *map(str, self.command)])
+        environment = json.dumps(dict(self.environment), sort_keys=True)  # as a digest, for it may hold secrets
+        return f"{shlex.join(map(str, self.command))} # {hashlib.sha256(environment.encode()).hexdigest()[:12]}"
 
     def runs(self) -> bool:
         """Whether the process lives and was started with this very command."""

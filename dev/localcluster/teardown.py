@@ -4,6 +4,7 @@ Nothing here asks containerd, which may be dead: what belongs to the node is kno
 its state directory, and by the names that only it uses.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from dev.localcluster import processes
 from dev.localcluster.api import Deadline
-from dev.localcluster.node import BRIDGE, POD_NETWORK, cgroup_folders
+from dev.localcluster.node import BRIDGE, cgroup_folders
 from dev.tools.packages import SYSTEM_PATH
 
 _RESULTS = Path("/var/lib/cni/results")
@@ -27,6 +28,8 @@ def remove_node(folder: Path) -> None:
     """Leaves nothing of the node whose files are below `folder`; its recorded programs must have ended before."""
     end_shims(folder)  # first, for they would report each end and clean up in our way
     end_containers()
+    _remove_shim_sockets(folder)
+    _remove_network_notes(folder)
     unmount_below(folder)
     remove_cgroups()
     remove_network()
@@ -73,25 +76,23 @@ def remove_cgroups() -> None:
 
 
 def remove_network() -> None:
-    """Removes the pods' bridge, the chains and rules of kube-proxy and CNI, and CNI's notes."""
+    """Removes the pods' bridge, the chains and rules of kube-proxy and CNI."""
     _quiet(["ip", "link", "delete", BRIDGE])
     for family in ("iptables", "ip6tables"):
         if shutil.which(family, path=SYSTEM_PATH):
             remove_chains(family)
-    for note in _RESULTS.glob(f"{POD_NETWORK}-*"):
-        note.unlink(missing_ok=True)
 
 
 def remove_chains(family: str) -> None:
     """Removes the chains of kube-proxy and CNI from all tables, and every rule that leads to one of them."""
     saved = subprocess.run([f"{family}-save"], capture_output=True, text=True, env=_ENVIRONMENT).stdout
-    script = "\n".join(_removals(saved))
+    script = "\n".join(removals(saved))
     if script:
         restore = [f"{family}-restore", "--noflush"]
         subprocess.run(restore, input=f"{script}\n", capture_output=True, text=True, env=_ENVIRONMENT)
 
 
-def _removals(saved: str) -> Iterator[str]:
+def removals(saved: str) -> Iterator[str]:
     """What `iptables-restore` has to be told so that our chains are gone from what `iptables-save` said."""
     table = ""
     rules: list[str] = []
@@ -113,6 +114,22 @@ def _leads_to_ours(rule: str) -> bool:
     return jump.startswith(_CHAINS) and not words[1].startswith(_CHAINS)
 
 
+def _remove_shim_sockets(folder: Path) -> None:
+    # containerd puts them at a fixed place, since paths of sockets must be short, and notes where.
+    for note in folder.glob("containerd-state/*/*/*/bootstrap.json"):
+        try:
+            address = json.loads(note.read_text())["address"]
+        except (OSError, ValueError, KeyError):
+            continue
+        Path(address.removeprefix("unix://")).unlink(missing_ok=True)
+
+
+def _remove_network_notes(folder: Path) -> None:
+    for sandbox in folder.glob("containerd-state/io.containerd.grpc.v1.cri/sandboxes/*"):
+        for note in _RESULTS.glob(f"*-{sandbox.name}-*"):
+            note.unlink(missing_ok=True)
+
+
 def _remove_empty_folders() -> None:
     for name in ("kubelet_internal_checkpoint", "kubelet.sock", "DEPRECATION"):
         (_KUBELET_FIXED / name).unlink(missing_ok=True)
@@ -120,7 +137,15 @@ def _remove_empty_folders() -> None:
     for link in containers.glob("*.log") if containers.is_dir() else ():
         if link.is_symlink() and not link.exists():  # it led to a log that is gone now
             link.unlink(missing_ok=True)
-    for folder in (_KUBELET_FIXED, _KUBELET_FIXED.parent, containers, _RESULTS, _RESULTS.parent, _SHIM_SOCKETS):
+    for folder in (
+        _KUBELET_FIXED,
+        _KUBELET_FIXED.parent,
+        containers,
+        _RESULTS,
+        _RESULTS.parent,
+        _SHIM_SOCKETS,
+        _SHIM_SOCKETS.parent,
+    ):
         try:
             folder.rmdir()  # only if it is empty: then nobody else uses it
         except OSError:
