@@ -1,0 +1,141 @@
+"""Bring the files of a version into a partial directory: parts requested side by side, written and hashed in order.
+
+All parts of all files form one queue. A window of it is on its way at any time, which bounds the memory; what arrives
+is taken in order, so a file only ever grows at its end and its length says where to resume. Bytes that an earlier run
+left are hashed again before more is added to them.
+"""
+
+import hashlib
+import os
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmm_repository.errors import DigestMismatch
+from mmm_repository.manifest import FileEntry
+from mmm_repository.parts import Source, contents, in_order, parts_of
+from mmm_repository.paths import shown
+from mmm_repository.progress import ProgressMeter
+from mmm_repository.threads import in_thread
+from mmm_repository.volume import make_directories, open_for_writing, write_all
+
+READ_BACK_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Where files come from and go to, and who counts."""
+
+    source: Source
+    directory: Path
+    meter: ProgressMeter
+
+
+async def download(transfer: Transfer, entries: Iterable[FileEntry], accept: Callable[[str], None]) -> None:
+    """Have every file in the directory, on disk, with exactly the bytes that the manifest names.
+
+    `accept` is called in a thread with the path of each file as soon as it is whole, and may refuse it by raising.
+    """
+    files = [(entry, usable_length(transfer.directory, entry)) for entry in entries]
+    wanted = [part for entry, length in files for part in parts_of(entry, length, transfer.source.part_bytes)]
+    async with aclosing(in_order(transfer.source, wanted)) as arriving:
+        for entry, length in files:
+            await complete_file(transfer, entry, length, arriving)
+            await in_thread(accept, entry.path)
+
+
+async def complete_file(
+    transfer: Transfer, entry: FileEntry, length: int, arriving: AsyncGenerator[memoryview, None]
+) -> None:
+    """Add what the file lacks, taken from `arriving`; raises DigestMismatch where it is not the manifest's."""
+    target = Target(transfer.directory, entry)
+    try:
+        await in_thread(target.open, length)
+        transfer.meter.add(length, reused=True)
+        for _ in parts_of(entry, length, transfer.source.part_bytes):
+            await add(target, await anext(arriving), transfer.meter)
+        if length and not target.is_right:
+            # What an earlier run left was not what it had received, as after a power failure.
+            await fetch_again(transfer, entry, target)
+        if not target.is_right:
+            raise corrupt(entry)
+        await in_thread(os.fsync, target.descriptor)
+    finally:
+        target.close()
+
+
+async def fetch_again(transfer: Transfer, entry: FileEntry, target: "Target") -> None:
+    """Forget what the file holds and fetch all of it."""
+    transfer.meter.add(-target.length)
+    await in_thread(target.restart)
+    async with aclosing(contents(transfer.source, entry)) as arriving:
+        async for content in arriving:
+            await add(target, content, transfer.meter)
+
+
+async def add(target: "Target", content: memoryview, meter: ProgressMeter) -> None:
+    """Write the next bytes of a file, and count them."""
+    await in_thread(target.append, content)
+    meter.add(len(content))
+
+
+def usable_length(directory: Path, entry: FileEntry) -> int:
+    """How many bytes of the file an earlier run left; 0 where they cannot be the beginning of it."""
+    try:
+        length = (directory / entry.path).lstat().st_size
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    return length if length <= entry.size else 0
+
+
+class Target:
+    """A file of the partial directory, its length, and the hash of it so far. Its methods block."""
+
+    def __init__(self, directory: Path, entry: FileEntry) -> None:
+        self._directory = directory
+        self._entry = entry
+        self._hasher = hashlib.sha256()
+        self.length = 0
+        self.descriptor = -1
+
+    def open(self, length: int) -> None:
+        """Make the file, or keep so many bytes of what an earlier run left, and hash those."""
+        location = self._directory / self._entry.path
+        make_directories(self._directory, location.parent)
+        self.descriptor = open_for_writing(location)
+        os.ftruncate(self.descriptor, length)
+        while block := os.read(self.descriptor, READ_BACK_BYTES):
+            self._hasher.update(block)
+            self.length += len(block)
+
+    def close(self) -> None:
+        """Close the file, if it was opened."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the file is what the manifest says."""
+        return self.length == self._entry.size and self._hasher.hexdigest() == self._entry.sha256
+
+    def append(self, content: memoryview) -> None:
+        """Write the next bytes, and hash them."""
+        write_all(self.descriptor, content)
+        self._hasher.update(content)
+        self.length += len(content)
+
+    def restart(self) -> None:
+        """Forget everything that has arrived."""
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        self._hasher = hashlib.sha256()
+        self.length = 0
+
+
+def corrupt(entry: FileEntry) -> DigestMismatch:
+    """The error for a file of the right length with wrong bytes."""
+    return DigestMismatch(
+        f"The bytes of {shown(entry.path)} in the store are not those that the manifest names. "
+        "Publish the model as a new version."
+    )

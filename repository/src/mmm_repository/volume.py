@@ -1,0 +1,131 @@
+"""The directories and files of a model root, with the errors of a file system put into our words.
+
+```
+<root>/.lock-<hex>       held while a version is fetched; empty, stays
+<root>/.partial-<hex>/   what has arrived so far; may be cut off anywhere
+<root>/<hex>/            a version, whole: it gets this name by one rename, after everything in it is on disk
+<root>/<hex>/.complete   written last; a version without it is hashed again before it is believed
+```
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mmm_repository.errors import NoSpace, VolumeUnusable
+
+COMPLETE_NAME = ".complete"
+REMOVED_PREFIX = ".removed-"
+DIRECTORY_MODE = 0o755
+FILE_MODE = 0o644
+# Left free on the volume, for the file system's own needs and for neighbours.
+SPARE_BYTES = 64 * 2**20
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@contextmanager
+def volume_errors(root: Path) -> Iterator[None]:
+    """Turn errors of the operating system into NoSpace or VolumeUnusable."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise NoSpace(
+                f"The volume at {root} is full. Give it more space, or remove versions that are not needed."
+            ) from None
+        raise VolumeUnusable(
+            f"The volume at {root} cannot be used: {error.strerror or 'input/output error'}."
+        ) from None
+
+
+def make_directories(root: Path, path: Path) -> None:
+    """Make the directory and its parents below `root`; a link in the way is never followed."""
+    current = root
+    for component in path.relative_to(root).parts:
+        current /= component
+        try:
+            current.mkdir(mode=DIRECTORY_MODE)
+        except FileExistsError:
+            if current.is_symlink() or not current.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(current)) from None
+
+
+def open_for_writing(location: Path) -> int:
+    """A descriptor of the file, made if needed; a link in its place is an error."""
+    return os.open(location, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
+
+
+def write_all(descriptor: int, content: memoryview | bytes) -> None:
+    """Write everything at the descriptor's position."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def write_durably(location: Path, content: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, even after a power failure."""
+    draft = location.with_name(f"{location.name}.new")
+    descriptor = open_for_writing(draft)
+    try:
+        os.ftruncate(descriptor, 0)
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    draft.replace(location)
+    sync_directory(location.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Put the directory's entries on disk."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(directory: Path) -> None:
+    """Put the entries of the directory and of all below it on disk."""
+    for parent, _, _ in os.walk(directory):
+        sync_directory(Path(parent))
+
+
+def free_bytes(root: Path) -> int:
+    """How much may still be written."""
+    return max(0, shutil.disk_usage(root).free - SPARE_BYTES)
+
+
+def remove(directory: Path) -> None:
+    """Remove a directory that nobody uses; it disappears under its name in one moment."""
+    doomed = directory.with_name(f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
+    try:
+        directory.rename(doomed)
+    except FileNotFoundError:
+        return
+    shutil.rmtree(doomed, ignore_errors=True)
+
+
+def sweep(root: Path) -> None:
+    """Remove what is left of removals that were interrupted."""
+    for doomed in root.glob(f"{REMOVED_PREFIX}*"):
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def try_lock(location: Path) -> int | None:
+    """A descriptor that holds the lock until it is closed; None while somebody else holds it."""
+    descriptor = open_for_writing(location)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
