@@ -30,3 +30,7 @@ fmt: setup ## format the code
 .PHONY: types
 types: setup ## mypy, strict
 	mypy
+
+.PHONY: generate
+generate: setup ## make CRD, chart parts, install manifest and API docs from the code
+	python -m dev.generate

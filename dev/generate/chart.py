@@ -1,7 +1,18 @@
-"""The chart's generated templates."""
+"""The chart's generated parts: the CRD, the rules of the roles, the table of values."""
 
-from dev.generate.text import block, yaml_note
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dev.generate.text import NOTE, block, markdown_note, yaml_note
+from mmm_operator import rbac
 from mmm_operator.api.crd import crd
+from mmm_operator.api.docs import table
+
+CHART = Path(__file__).resolve().parents[2] / "charts/multimodal-operator"
 
 
 def crd_template() -> str:
@@ -20,3 +31,55 @@ def crd_template() -> str:
         + block(document)
         + "{{- end }}\n"
     )
+
+
+def rules_template() -> str:
+    """The rules of all roles, as templates that `rbac.yaml` includes."""
+    roles = {"operator": rbac.OPERATOR, "view": rbac.VIEW, "edit": rbac.EDIT}
+    return f"{{{{- /* {NOTE} Source: mmm_operator.rbac. */ -}}}}\n" + "".join(
+        f'{{{{- define "multimodal-operator.rules.{role}" -}}}}\n{_rules(grants)}{{{{- end }}}}\n'
+        for role, grants in roles.items()
+    )
+
+
+def _rules(grants: Sequence[rbac.Grant]) -> str:
+    return "".join(_comment(grant) + block([_rule(grant)]) for grant in grants)
+
+
+def _rule(grant: rbac.Grant) -> dict[str, list[str]]:
+    return {"apiGroups": [grant.group], "resources": [grant.resource], "verbs": list(grant.verbs)}
+
+
+def _comment(grant: rbac.Grant) -> str:
+    return f"# {grant.because}\n" if grant.because else ""
+
+
+def values_table() -> str:
+    """The chart's values for people, from its schema and defaults."""
+    schema = json.loads((CHART / "values.schema.json").read_text())
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    rows = ((f"`{name}`", f"`{json.dumps(default)}`", text) for name, default, text in _values(schema, schema, values))
+    return (
+        markdown_note("values.schema.json and values.yaml")
+        + "\n# Values of the chart\n\n"
+        + table(("value", "default", "meaning"), rows)
+    )
+
+
+def _values(
+    node: dict[str, Any], root: dict[str, Any], defaults: Any, path: str = ""
+) -> Iterator[tuple[str, Any, str]]:
+    for name, part in node["properties"].items():
+        where = f"{path}.{name}" if path else name
+        whole = {**_definition(part, root), **part}
+        if name not in defaults:  # the optional parts of a value that is shown as a whole
+            continue
+        if "properties" in whole and isinstance(defaults[name], dict) and name != "resources":
+            yield from _values(whole, root, defaults[name], where)
+        else:
+            yield where, defaults[name], whole["description"]
+
+
+def _definition(part: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
+    name = part.get("$ref", "").removeprefix("#/$defs/")
+    return dict(root["$defs"][name]) if name else {}

@@ -3,16 +3,33 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dev.generate import chart
-from dev.generate.text import yaml_text
+from dev.generate import chart, install
+from dev.generate.text import markdown_note, yaml_text
 from mmm_operator.api.crd import crd
+from mmm_operator.api.docs import api_reference, conditions_reference
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def _api_reference() -> str:
+    sample = (REPOSITORY / "manifests/samples/clip.yaml").read_text()
+    return markdown_note("mmm_operator.api") + "\n" + api_reference(sample)
+
+
+def _conditions_reference() -> str:
+    return markdown_note("mmm_operator.api.conditions") + "\n" + conditions_reference()
+
 
 # In this order: the install manifest is rendered from the chart, whose parts have to be there first.
 _FILES: dict[str, Callable[[], str]] = {
     "crds/multimodalmodels.serving.multimodal.dev.yaml": lambda: yaml_text(crd(), source="mmm_operator.api"),
+    "docs/api.md": _api_reference,
+    "docs/conditions.md": _conditions_reference,
     "charts/multimodal-operator/templates/crd.yaml": chart.crd_template,
+    "charts/multimodal-operator/templates/_rules.tpl": chart.rules_template,
+    "charts/multimodal-operator/VALUES.md": chart.values_table,
+    "manifests/install.yaml": install.install_manifest,
+    "manifests/kustomization.yaml": install.kustomization,
 }
 
 

@@ -1,6 +1,5 @@
 """How generated files look: YAML in the order in which it was built, and a first line that says where it is from."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -37,13 +36,3 @@ def block(value: Any, indent: int = 0) -> str:
     """`value` as YAML in block style, each line moved right by `indent`."""
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
     return "".join(" " * indent + line for line in text.splitlines(keepends=True))
-
-
-def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """A Markdown table; what would end a cell is escaped."""
-    lines = [list(header), ["---"] * len(list(header)), *([_cell(cell) for cell in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

@@ -372,7 +372,9 @@ class Spec(ApiModel):
     autoscaling: Autoscaling | None = Field(default=None, description="Let a HorizontalPodAutoscaler write `replicas`.")
     rollout: Rollout = Field(default=Rollout(), description="How a change reaches traffic.")
     service: Service = Field(default=Service(), description="The Service that applications call.")
-    service_account_name: Name | None = Field(default=None, description="ServiceAccount of the pods. Default: default.")
+    service_account_name: Name | None = Field(
+        default=None, description="ServiceAccount of the pods. Default: the one that is named default."
+    )
     image_pull_secrets: tuple[LocalObjectReference, ...] = Field(
         default=(),
         max_length=16,
@@ -393,6 +395,8 @@ class ModelState(ApiModel):
     short_digest: str = Field(max_length=12, description="The first twelve hex digits of the digest.")
     revision: str = Field(max_length=16, description="Hash of everything that its pods run.")
     since: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="Since when.")
+    uri: str = Field(default="", max_length=1024, description="Repository in which the version was found.")
+    endpoint: str = Field(default="", max_length=512, description="Object store in which it was found; empty: AWS.")
 
 
 class ModelStatus(ApiModel):
