@@ -5,6 +5,7 @@
      └ KubeError              an answer of the API server; raised by `kube` only
         ├ Conflict            409: somebody else owns the field or the object changed; look again
         ├ Forbidden           403: the message names the verb and resource that RBAC lacks
+        ├ Refused             children could not be written; the message is for the object's status
         └ Transient           429, 5xx, network: the same call may work later
 
 An object that does not exist is no exception: `kube` answers None. Waiting is none either: a plan
@@ -38,6 +39,10 @@ class Conflict(KubeError):
 
 class Forbidden(KubeError):
     """403: RBAC, admission or quota said no; the message is the API server's own."""
+
+
+class Refused(KubeError):
+    """The API server refuses some children as they are; the message is its own and belongs on the object."""
 
 
 class Transient(KubeError):

@@ -1,0 +1,42 @@
+"""Who we are and where the API server is: a kubeconfig, or the pod's service account."""
+
+import os
+
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from mmm_operator.errors import SettingsError
+from mmm_operator.kube.port import Connection
+
+SERVICE_HOST = "KUBERNETES_SERVICE_HOST"
+NOWHERE = "no cluster to talk to: run inside one, or set KUBECONFIG"
+
+
+async def load_configuration() -> Configuration:
+    """The client's configuration from $KUBECONFIG, the service account or ~/.kube/config, whichever is there first.
+
+    Raises SettingsError with a sentence when none of them can be used.
+    """
+    configuration = Configuration()
+    kubeconfig = os.environ.get("KUBECONFIG")
+    try:
+        if kubeconfig or SERVICE_HOST not in os.environ:
+            await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)
+    except (config.ConfigException, OSError) as error:
+        raise SettingsError(f"{NOWHERE} ({error})") from error
+    return configuration
+
+
+async def connection_of(configuration: Configuration) -> Connection:
+    """The same for another client, with the token as it is now."""
+    return Connection(
+        server=configuration.host,
+        ca=configuration.ssl_ca_cert,
+        verify=configuration.verify_ssl,
+        certificate=configuration.cert_file,
+        private_key=configuration.key_file,
+        authorization=await configuration.get_api_key_with_prefix("BearerToken", alias="authorization"),
+        proxy=configuration.proxy,
+    )

@@ -1,0 +1,59 @@
+"""/healthz, /readyz and /metrics."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from mmm_operator.runtime.metrics import Metrics
+
+MOST_SILENCE_SECONDS = 60.0
+
+
+class HealthServer:
+    """Answers the kubelet and Prometheus while the `async with` block runs.
+
+    `silence` tells for how many seconds no worker took anything off the queue, `ready` whether all objects have been
+    listed once.
+    """
+
+    def __init__(self, port: int, metrics: Metrics, silence: Callable[[], float], ready: Callable[[], bool]) -> None:
+        self._metrics = metrics
+        self._silence = silence
+        self._ready = ready
+        self._port = port
+        app = web.Application()
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._page),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+
+    async def __aenter__(self) -> Self:
+        await self._runner.setup()
+        await web.TCPSite(self._runner, port=self._port, shutdown_timeout=1.0).start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        silence = self._silence()
+        if silence < MOST_SILENCE_SECONDS:
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text=f"no worker took anything off the queue for {silence:.0f} s\n")
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        if self._ready():
+            return web.Response(text="ok\n")
+        return web.Response(status=503, text="the objects have not been listed yet\n")
+
+    async def _page(self, request: web.Request) -> web.Response:
+        page = self._metrics.page()
+        return web.Response(body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

@@ -1,0 +1,67 @@
+"""The whole operator, put together."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+from mmm_operator.kube.client import KubeClient
+from mmm_operator.planner import plan
+from mmm_operator.runtime.controller import Controller
+from mmm_operator.runtime.health import HealthServer
+from mmm_operator.runtime.metrics import Metrics
+from mmm_operator.runtime.reconcile import Reconciler, World
+from mmm_operator.runtime.supervisor import Supervisor
+from mmm_operator.scrape.status import StatusPages
+from mmm_operator.settings import Settings
+from mmm_operator.snapshot import Key
+from mmm_operator.sources.resolver import Resolver
+from mmm_operator.version import version
+
+log = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> None:
+    """Watch and reconcile until SIGTERM or SIGINT; then nothing is left to tidy up, for all state is in the cluster."""
+    metrics = Metrics()
+    async with await KubeClient.connect(settings.request_timeout_seconds, metrics.wrote) as kube:
+        await _run(settings, metrics, kube)
+
+
+async def _run(settings: Settings, metrics: Metrics, kube: KubeClient) -> None:
+    def wake(key: Key) -> None:
+        controller.queue.add(key)
+
+    resolver, pages = Resolver(kube.read_secret, wake, settings), StatusPages(wake)
+    reconcile = Reconciler(World(kube, resolver, pages), plan, settings)
+    controller = Controller(reconcile, settings, metrics)
+    supervisor = Supervisor(kube, kube.connection, controller.notice, settings, metrics)
+    health = HealthServer(settings.http_port, metrics, lambda: controller.silence, lambda: supervisor.ready)
+    try:
+        async with health:
+            log.info("operator %s watches %s", version(), _scope(settings))
+            await _until_told(controller.run(), supervisor.run())
+    finally:
+        await resolver.close()
+        await pages.close()
+    log.info("operator stopped")
+
+
+async def _until_told(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts until a signal asks for the end; raises when a part fails before."""
+    told = asyncio.Event()
+    for wish in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wish, told.set)
+    wait = asyncio.create_task(told.wait())
+    tasks = [asyncio.create_task(part) for part in parts]
+    done, _ = await asyncio.wait({wait, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (wait, *tasks):
+        task.cancel()
+    await asyncio.gather(wait, *tasks, return_exceptions=True)
+    for task in done - {wait}:
+        task.result()
+
+
+def _scope(settings: Settings) -> str:
+    return f"namespaces {', '.join(settings.namespaces)}" if settings.namespaces else "all namespaces"
