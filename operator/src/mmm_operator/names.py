@@ -27,6 +27,8 @@ LABEL_VERSION = f"{GROUP}/version"
 ANNOTATION_DIGEST = f"{GROUP}/digest"
 # Hash of the manifest that we applied last: tells "we removed a field" from "somebody added one".
 ANNOTATION_APPLIED = f"{GROUP}/applied"
+# Hash of the pod template as built: tells which operator's template a Deployment has.
+ANNOTATION_TEMPLATE = f"{GROUP}/template"
 
 APP_NAME = "multimodal-model"
 MANAGED_BY = FIELD_MANAGER

@@ -1,0 +1,76 @@
+"""The environment of the pod's containers: the contract with the server, checked by `tests/contract`."""
+
+from mmm_operator import names
+from mmm_operator.api.v1alpha1 import CredentialsSecretRef, Fallback, MultimodalModel
+from mmm_operator.quantity import parse_quantity
+from mmm_operator.revision import Revision
+from mmm_operator.settings import Settings
+from mmm_operator.snapshot import Manifest
+
+MODEL_ROOT = "/models"
+
+
+def build_server_environment(mmm: MultimodalModel, revision: Revision, settings: Settings) -> list[Manifest]:
+    """Environment of the server container. It gets no credentials: only the fetcher needs them."""
+    runtime, accelerator = mmm.spec.runtime, mmm.spec.accelerator
+    must_accelerate = accelerator is not None and accelerator.fallback is Fallback.FAIL
+    values = {
+        **_shared(mmm, revision),
+        "MMM_MODEL_TASKS": ",".join(mmm.spec.model.tasks),
+        "MMM_DTYPE": runtime.dtype.value,
+        "MMM_DEVICE": "auto" if accelerator else "cpu",
+        "MMM_REQUIRE_ACCELERATOR": "true" if must_accelerate else "false",
+        "MMM_MAX_BATCH_SIZE": str(runtime.max_batch_size or ""),
+        "MMM_MAX_QUEUE_SECONDS": str(runtime.max_queue_seconds),
+        "MMM_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
+        "MMM_GRACE_SECONDS": str(settings.grace_seconds),
+        "MMM_HTTP_PORT": str(names.PORT_HTTP),
+        "MMM_OPERATIONS_PORT": str(names.PORT_OPERATIONS),
+        # Idle OpenMP threads that spin steal the cores from their neighbours.
+        "OMP_WAIT_POLICY": "passive",
+    }
+    own = [{"name": item.name, "value": item.value} for item in runtime.env]
+    return [*_literals(values), *own]
+
+
+def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[Manifest]:
+    """Environment of the init container that brings the model into the pod."""
+    storage, size_limit = mmm.spec.storage, mmm.spec.cache.size_limit
+    values = {
+        **_shared(mmm, revision),
+        "MMM_SOURCE_URI": mmm.spec.model.uri,
+        "MMM_S3_ENDPOINT": storage.endpoint or "",
+        "MMM_S3_REGION": storage.region or "",
+        "MMM_S3_ADDRESSING_STYLE": storage.addressing_style.value,
+        "MMM_S3_INSECURE_SKIP_TLS_VERIFY": "true" if storage.insecure_skip_tls_verify else "",
+        "MMM_MAX_MODEL_BYTES": str(int(parse_quantity(size_limit) or 0)) if size_limit else "",
+    }
+    secret = storage.credentials_secret_ref
+    return [*_literals(values), *(_credentials(secret) if secret else ())]
+
+
+def _shared(mmm: MultimodalModel, revision: Revision) -> dict[str, str]:
+    return {
+        "MMM_MODEL_ROOT": MODEL_ROOT,
+        "MMM_MODEL_NAME": mmm.spec.model.served_name or mmm.metadata.name,
+        "MMM_MODEL_VERSION": revision.version,
+        "MMM_MODEL_DIGEST": revision.digest,
+        "MMM_TERMINATION_LOG": "/dev/termination-log",
+    }
+
+
+def _literals(values: dict[str, str]) -> list[Manifest]:
+    return [{"name": name, "value": value} for name, value in values.items() if value]
+
+
+def _credentials(secret: CredentialsSecretRef) -> list[Manifest]:
+    keys = {
+        "AWS_ACCESS_KEY_ID": secret.access_key_id_key,
+        "AWS_SECRET_ACCESS_KEY": secret.secret_access_key_key,
+        "AWS_SESSION_TOKEN": secret.session_token_key,
+    }
+    return [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": key}}}
+        for name, key in keys.items()
+        if key
+    ]

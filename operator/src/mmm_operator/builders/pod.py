@@ -1,0 +1,151 @@
+"""The pod: an init container that fetches and verifies the model, and the server."""
+
+from mmm_operator import names
+from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, MultimodalModel
+from mmm_operator.builders.environment import MODEL_ROOT, build_fetcher_environment, build_server_environment
+from mmm_operator.revision import Revision
+from mmm_operator.settings import Settings
+from mmm_operator.snapshot import Manifest
+
+USER = 65532
+DEFAULT_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
+
+_RESTRICTED = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def build_pod_template(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+    """The pod template of one revision; allowed by the `restricted` Pod Security Standard."""
+    labels = {**names.child_labels(mmm.metadata.name), **_revision_labels(mmm, revision)}
+    return {
+        "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
+        "spec": _build_pod_spec(mmm, revision, settings),
+    }
+
+
+def _revision_labels(mmm: MultimodalModel, revision: Revision) -> dict[str, str]:
+    selector = names.revision_selector(mmm.metadata.name, revision.id)
+    return {**selector, names.LABEL_VERSION: revision.version}
+
+
+def _build_pod_spec(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+    spec = mmm.spec
+    pod: Manifest = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": settings.grace_seconds,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "fsGroup": USER,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "initContainers": [_build_fetcher(mmm, revision, settings)],
+        "containers": [_build_server(mmm, revision, settings)],
+        "volumes": [
+            {"name": names.VOLUME_MODELS, **_model_volume(mmm.metadata.name, spec.cache)},
+            {"name": names.VOLUME_TMP, "emptyDir": {}},
+        ],
+        "topologySpreadConstraints": [_build_spread(mmm.metadata.name, revision)],
+    }
+    optional = {
+        "serviceAccountName": spec.service_account_name,
+        "priorityClassName": spec.priority_class_name,
+        "imagePullSecrets": [{"name": item.name} for item in spec.image_pull_secrets],
+        "tolerations": _tolerations(spec.accelerator),
+    }
+    return {**pod, **{key: value for key, value in optional.items() if value}}
+
+
+def _build_container(name: str, image: str, mmm: MultimodalModel, settings: Settings) -> Manifest:
+    policy = mmm.spec.runtime.image_pull_policy
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": policy.value if policy else settings.image_pull_policy,
+        "securityContext": _RESTRICTED,
+        # The containers write {"reason", "message"}; a crash that could not leaves its last log lines.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _build_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+    return {
+        **_build_container(names.CONTAINER_FETCHER, revision.image, mmm, settings),
+        "args": ["fetch"],
+        "env": build_fetcher_environment(mmm, revision),
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
+        "volumeMounts": [
+            {"name": names.VOLUME_MODELS, "mountPath": MODEL_ROOT},
+            {"name": names.VOLUME_TMP, "mountPath": "/tmp"},
+        ],
+    }
+
+
+def _build_server(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+    return {
+        **_build_container(names.CONTAINER_SERVER, revision.image, mmm, settings),
+        "args": ["serve"],
+        "env": build_server_environment(mmm, revision, settings),
+        "ports": [
+            {"name": names.PORT_NAME_HTTP, "containerPort": names.PORT_HTTP, "protocol": "TCP"},
+            {"name": names.PORT_NAME_OPERATIONS, "containerPort": names.PORT_OPERATIONS, "protocol": "TCP"},
+        ],
+        "resources": _build_resources(mmm),
+        "volumeMounts": [
+            {"name": names.VOLUME_MODELS, "mountPath": MODEL_ROOT, "readOnly": True},
+            {"name": names.VOLUME_TMP, "mountPath": "/tmp"},
+        ],
+        # Large models load for long: the rollout's deadline, not this probe, decides when that is too long.
+        "startupProbe": _build_probe("/startupz", period=1, failures=3600),
+        "readinessProbe": _build_probe("/readyz", period=2, failures=2),
+        "livenessProbe": _build_probe("/livez", period=10, failures=6),
+    }
+
+
+def _build_probe(path: str, period: int, failures: int) -> Manifest:
+    return {
+        "httpGet": {"path": path, "port": names.PORT_NAME_HTTP, "scheme": "HTTP"},
+        "periodSeconds": period,
+        "timeoutSeconds": 5,
+        "failureThreshold": failures,
+        "successThreshold": 1,
+    }
+
+
+def _build_resources(mmm: MultimodalModel) -> Manifest:
+    resources, accelerator = mmm.spec.resources, mmm.spec.accelerator
+    devices = {accelerator.resource_name: str(accelerator.count)} if accelerator else {}
+    requests = {**(resources.requests or DEFAULT_REQUESTS), **devices}
+    limits = {**resources.limits, **devices}
+    built: Manifest = {"requests": {key: str(value) for key, value in requests.items()}}
+    if limits:
+        built["limits"] = {key: str(value) for key, value in limits.items()}
+    return built
+
+
+def _model_volume(name: str, cache: Cache) -> Manifest:
+    if cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
+        return {"persistentVolumeClaim": {"claimName": cache.claim_name or names.claim_name(name)}}
+    return {"emptyDir": {"sizeLimit": str(cache.size_limit)} if cache.size_limit else {}}
+
+
+def _tolerations(accelerator: Accelerator | None) -> list[Manifest]:
+    if accelerator is None:
+        return []
+    # Device plug-ins' own habit: nodes are tainted with the name of the resource.
+    return [{"key": accelerator.resource_name, "operator": "Exists", "effect": "NoSchedule"}]
+
+
+def _build_spread(name: str, revision: Revision) -> Manifest:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": names.revision_selector(name, revision.id)},
+    }

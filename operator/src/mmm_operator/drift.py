@@ -1,0 +1,55 @@
+"""The first difference between what an object should be and what it is, as a sentence.
+
+Only fields that we set are compared: what the API server defaults or others add is theirs. Fields
+that we set once and no longer want are found by the hash in the `applied` annotation instead.
+"""
+
+from typing import Any
+
+from mmm_operator import names
+from mmm_operator.quantity import parse_quantity
+from mmm_operator.revision import content_hash
+from mmm_operator.snapshot import Manifest
+
+
+def with_applied_hash(manifest: Manifest) -> Manifest:
+    """`manifest` with the hash of itself in an annotation."""
+    meta = manifest["metadata"]
+    annotations = {**meta.get("annotations", {}), names.ANNOTATION_APPLIED: content_hash(manifest)}
+    return {**manifest, "metadata": {**meta, "annotations": annotations}}
+
+
+def first_difference(desired: Any, live: Any, path: str = "") -> str | None:
+    """Where `live` departs from `desired`, or None. Absent and empty are the same to Kubernetes."""
+    if isinstance(desired, dict) and isinstance(live, dict):
+        return _dict_difference(desired, live, path)
+    if isinstance(desired, list) and isinstance(live, list):
+        return _list_difference(desired, live, path)
+    if desired == live or (not desired and live is None) or _same_quantity(desired, live):
+        return None
+    return f"{path.lstrip('.')} is {_brief(live)} instead of {_brief(desired)}"
+
+
+def _dict_difference(desired: dict[str, Any], live: dict[str, Any], path: str) -> str | None:
+    found = (first_difference(value, live.get(key), f"{path}.{key}") for key, value in desired.items())
+    return next(filter(None, found), None)
+
+
+def _list_difference(desired: list[Any], live: list[Any], path: str) -> str | None:
+    if desired and all(isinstance(item, dict) and "name" in item for item in [*desired, *live]):
+        by_name = {item["name"]: item for item in live}
+        return _dict_difference({item["name"]: item for item in desired}, by_name, path)
+    if len(desired) != len(live):
+        return f"{path.lstrip('.')} has {len(live)} items instead of {len(desired)}"
+    found = (first_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(desired, live, strict=True)))
+    return next(filter(None, found), None)
+
+
+def _same_quantity(desired: object, live: object) -> bool:
+    number = parse_quantity(desired)
+    return number is not None and number == parse_quantity(live)
+
+
+def _brief(value: object) -> str:
+    text = "absent" if value is None else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"

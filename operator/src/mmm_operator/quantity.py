@@ -1,0 +1,21 @@
+"""Kubernetes quantities as numbers: "500m", "1Gi", 2."""
+
+import re
+from decimal import Decimal
+
+_QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?$")
+_BINARY = {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)}
+_DECIMAL = {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", start=1)}
+_SMALL = {"m": Decimal("1e-3"), "u": Decimal("1e-6"), "n": Decimal("1e-9")}
+_FACTORS = {**_BINARY, **_DECIMAL, **_SMALL}
+
+
+def parse_quantity(value: object) -> Decimal | None:
+    """The number that a quantity stands for; None when `value` is no quantity."""
+    match = _QUANTITY.match(str(value))
+    if match is None or isinstance(value, bool):
+        return None
+    number, suffix = match.groups()
+    if suffix and suffix[0] in "eE" and len(suffix) > 1:
+        return Decimal(number + suffix)
+    return Decimal(number) * (_FACTORS[suffix] if suffix else 1)

@@ -1,0 +1,89 @@
+"""`next_step`: how many pods each revision should have now."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mmm_operator.snapshot import RevisionState
+
+SURGE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One move of a rollout.
+
+    `sizes` gives the wanted pods of every known revision and of the target; `done` means that the
+    target serves at full size and nothing else runs; `because` is the sentence for people.
+    """
+
+    sizes: Mapping[str, int]
+    done: bool
+    because: str
+
+
+def next_step(target: str, current: str, wanted: int, revisions: Sequence[RevisionState]) -> Step:
+    """The next move towards `wanted` pods of revision `target`.
+
+    `current` is the revision that served last ("" if none has yet). Invariants, checked by property
+    tests: pods that serve are taken away only while `wanted` others are available; a revision other
+    than the target and `current` never grows.
+    """
+    state = {revision.revision: revision for revision in revisions}
+    goal = state.get(target)
+    available = goal.available if goal else 0
+    others = [revision for revision in revisions if revision.revision != target]
+    kept = _kept(others, current, max(0, wanted - available))
+    sizes = {**kept, target: _target_size(goal, wanted, others)}
+    done = available >= wanted and all(o.wanted == 0 and o.existing == 0 for o in others)
+    return Step(sizes, done and sizes[target] == wanted, _because(available, wanted, others, kept, goal))
+
+
+def _kept(others: Sequence[RevisionState], current: str, missing: int) -> dict[str, int]:
+    """Sizes of the other revisions: together they cover what the target does not serve yet."""
+    sizes: dict[str, int] = {}
+    # The revision that served last comes first, even while its pods are down: it is known to be good.
+    for other in sorted(others, key=lambda o: (o.revision != current, -o.available, o.created)):
+        known_good = other.revision == current
+        size = missing if known_good else min(other.wanted, other.available, missing)
+        sizes[other.revision] = size
+        missing -= size if known_good else min(size, other.available)
+    return sizes
+
+
+def _target_size(goal: RevisionState | None, wanted: int, others: Sequence[RevisionState]) -> int:
+    held = sum(other.existing for other in others)
+    if goal is None:
+        return min(wanted, max(1, wanted + SURGE - held))
+    if goal.stuck and goal.available == 0 and held > 0:
+        return min(wanted, 1)  # one pod goes on trying; more of them would only hold resources
+    return min(wanted, max(1, goal.wanted, wanted + SURGE - held))
+
+
+def _because(
+    available: int,
+    wanted: int,
+    others: Sequence[RevisionState],
+    kept: Mapping[str, int],
+    goal: RevisionState | None,
+) -> str:
+    old = sum(other.existing for other in others)
+    if available < wanted and (old or any(kept.values())):
+        stuck = "; the new revision makes no progress" if goal is not None and goal.stuck else ""
+        return f"{available} of {wanted} new pods are available, {old} old pods keep serving{stuck}"
+    if available < wanted:
+        return f"{available} of {wanted} pods are available"
+    if old:
+        return f"all {wanted} new pods are available, {old} old pods are going away"
+    return f"{available} of {wanted} pods are available"
+
+
+def surplus_revisions(
+    target: str, current: str, revisions: Sequence[RevisionState], limit: int
+) -> tuple[RevisionState, ...]:
+    """The empty old revisions beyond `limit`, oldest first: what may be deleted."""
+    empty = [
+        revision
+        for revision in sorted(revisions, key=lambda r: (r.created, r.revision))
+        if revision.revision not in (target, current) and revision.wanted == 0 and revision.existing == 0
+    ]
+    return tuple(empty[: max(0, len(empty) - limit)])
