@@ -1,0 +1,25 @@
+"""The commands of `mmm`."""
+
+import typer
+
+from mmm_cli.publish import publish_command
+from mmm_cli.verify import verify_command
+from mmm_cli.versions import versions_command
+
+app = typer.Typer(
+    name="mmm",
+    help="Publish, inspect and verify versions of models for the multimodal operator.",
+    epilog="Exit codes: 0 done, 1 a retry may help, 2 wrong usage, 3 something must be corrected first.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("publish")(publish_command)
+app.command("versions")(versions_command)
+app.command("verify")(verify_command)
+
+
+@app.callback()
+def mmm() -> None:
+    """Publish, inspect and verify versions of models for the multimodal operator."""

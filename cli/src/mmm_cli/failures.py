@@ -1,0 +1,25 @@
+"""How a command ends that cannot do what it was asked."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from mmm_cli.output import remarks
+from mmm_repository import RepositoryError
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def explained_failures() -> Iterator[None]:
+    """Turn failures into one line on standard error and an exit code: 1 a retry may help, 3 it will not."""
+    try:
+        yield
+    except RepositoryError as error:
+        remarks.print(f"[bold red]{error.reason}[/]: ", end="")
+        remarks.print(error.message, markup=False)
+        raise typer.Exit(error.exit_code) from None
+    except KeyboardInterrupt:
+        remarks.print("Interrupted. Run it again: what is done already will not be done twice.")
+        raise typer.Exit(INTERRUPTED) from None
