@@ -1,0 +1,1 @@
+"""The inference server: one process, one model version, one device."""

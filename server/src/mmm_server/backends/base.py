@@ -1,0 +1,97 @@
+"""What the engine knows of a model.
+
+prepare  one item, in a decode thread          pixels or text  → a small array with a shape bucket
+forward  a batch of one bucket, on the device  arrays          → one float32 vector per item
+finish   one request, anywhere                 vectors         → scores
+
+Nothing here knows of torch: arrays cross the border as numpy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmm_server.tasks import Task
+
+Vector = NDArray[np.float32]  # dimensions, of length one
+Matrix = NDArray[np.float32]  # items × dimensions
+
+
+class Kind(StrEnum):
+    """The modality of an item."""
+
+    IMAGE = "image"
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Where the model runs, as reported, not as wished."""
+
+    kind: str
+    name: str
+    dtype: str
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a loaded model can do."""
+
+    architecture: str
+    tasks: tuple[Task, ...]
+    dimensions: int
+    max_text_tokens: int
+    image_edge: int | None = None  # the model sees no more than this many pixels per edge: decoding may shrink to it
+    default_batch_size: int = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """One item as the device wants it; items of the same kind and bucket can be stacked."""
+
+    kind: Kind
+    bucket: int
+    values: NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the settings ask of a backend, in words that need no torch."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    require_accelerator: bool = False
+    threads: int = 1
+    max_text_tokens: int | None = None
+
+
+class Backend(Protocol):
+    """One loaded model. `prepare_*` may run in several threads at once, `forward` runs in one."""
+
+    capabilities: Capabilities
+    device: Device
+
+    def prepare_image(self, pixels: NDArray[np.uint8]) -> Prepared:
+        """The item for an image of height × width × 3."""
+        ...
+
+    def prepare_texts(self, texts: Sequence[str]) -> list[Prepared]:
+        """One item per text; Unprocessable if one has more tokens than the model reads."""
+        ...
+
+    def forward(self, batch: Sequence[Prepared]) -> Matrix:
+        """One vector of length one per item; DeviceOutOfMemory if a smaller batch might fit."""
+        ...
+
+    def finish(self, images: Matrix, texts: Matrix) -> Matrix:
+        """The probability of every text for every image, images × texts."""
+        ...
+
+    def examples(self) -> list[Prepared]:
+        """One item per kind and bucket, to warm up with."""
+        ...

@@ -1,0 +1,43 @@
+"""Which device and which number format: what was wished, checked against what is there."""
+
+import torch
+
+from mmm_server.backends.base import Device, Wishes
+from mmm_server.errors import AcceleratorUnavailable
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BFLOAT16_SINCE = (8, 0)  # compute capability of Ampere
+
+
+def choose_device(wishes: Wishes) -> Device:
+    """The device to load on, with its effective number format; AcceleratorUnavailable if the wish cannot be met."""
+    wanted = wishes.require_accelerator or wishes.device == "cuda"
+    if wishes.device != "cpu" and torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        return Device("cuda", properties.name, _dtype_on_cuda(wishes.dtype), properties.total_memory)
+    if wanted:
+        raise AcceleratorUnavailable("An accelerator is required, but torch sees no usable CUDA device.")
+    # Reduced precision on processors is opt-in: "auto" promises answers that agree with float32.
+    return Device("cpu", _cpu_name(), "float32" if wishes.dtype == "auto" else wishes.dtype)
+
+
+def set_threads(threads: int) -> None:
+    """Bounds the compute threads of this process."""
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
+
+
+def _dtype_on_cuda(wished: str) -> str:
+    if wished != "auto":
+        return wished
+    return "bfloat16" if torch.cuda.get_device_capability(0) >= BFLOAT16_SINCE else "float16"
+
+
+def _cpu_name() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        names = []
+    return names[0] if names else "cpu"

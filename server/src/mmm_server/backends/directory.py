@@ -1,0 +1,108 @@
+"""What a model directory must look like before anything in it is loaded."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TypeGuard
+
+from mmm_server.errors import DigestMismatch, Fatal, ModelLoadFailed, UnsafeArtifact, UnsupportedModel
+
+PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"})
+CODE = frozenset({".py", ".pyc", ".so"})
+MANIFEST = "manifest.json"
+MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
+
+JsonObject = dict[str, object]
+
+
+def is_object(value: object) -> TypeGuard[JsonObject]:
+    """Whether a parsed JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def inspect_directory(directory: Path, digest: str | None) -> list[str]:
+    """The architectures that the directory's config.json names, after every check of safety and identity."""
+    if not directory.is_dir():
+        raise ModelLoadFailed("The model directory does not exist: the model has not been fetched.", retry_helps=True)
+    if digest is not None:
+        check_digest(directory, digest)
+    config = read_object(directory / "config.json", UnsupportedModel)
+    check_files(directory, needs_weights=config.get("model_type") != "fake")
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not all(isinstance(name, str) for name in architectures):
+        raise UnsupportedModel("config.json names no architecture.")
+    return architectures
+
+
+def check_digest(directory: Path, digest: str) -> None:
+    """DigestMismatch unless the manifest is the wanted one and every file has the size that it says."""
+    manifest = directory / MANIFEST
+    if not manifest.is_file():
+        return
+    content = manifest.read_bytes()
+    found = "sha256:" + hashlib.sha256(content).hexdigest()
+    if found != digest:
+        raise DigestMismatch(f"The model directory holds {found}, wanted is {digest}.")
+    listed = read_object(manifest, DigestMismatch).get("files")
+    for entry in listed if isinstance(listed, list) else []:
+        path = directory / str(entry["path"])
+        if not path.is_file() or path.stat().st_size != entry["size"]:
+            raise DigestMismatch(f"The file {entry['path']} is not the one that the manifest lists.")
+
+
+def check_files(directory: Path, *, needs_weights: bool = True) -> None:
+    """UnsafeArtifact if a file could run code or a weight file is none; ModelLoadFailed without any weights."""
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    for path in files:
+        if path.suffix.lower() in PICKLES:
+            raise UnsafeArtifact(
+                f"{path.name} may be a pickle, which can run code: publish the weights as safetensors."
+            )
+        if path.suffix.lower() in CODE:
+            raise UnsafeArtifact(f"{path.name} is code: a model directory holds weights and configuration only.")
+        if path.suffix == ".json" and path.stat().st_size < MAX_HEADER_BYTES and _has_auto_map(path):
+            raise UnsafeArtifact(f"{path.name} asks for code of its own (auto_map), which is never run.")
+    weights = [path for path in files if path.suffix == ".safetensors"]
+    for path in weights:
+        _check_safetensors(path)
+    if needs_weights and not weights:
+        raise ModelLoadFailed("The model directory holds no safetensors weights.")
+
+
+def read_object(path: Path, error: type[Fatal]) -> JsonObject:
+    """The JSON object in a file, or `error` with a sentence."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise error(f"The model directory holds no {path.name}.") from None
+    except (OSError, ValueError, RecursionError):
+        raise error(f"{path.name} cannot be read as JSON.") from None
+    if not is_object(value):
+        raise error(f"{path.name} is not a JSON object.")
+    return value
+
+
+def _has_auto_map(path: Path) -> bool:
+    if b'"auto_map"' not in path.read_bytes():
+        return False
+    return _mentions(read_object(path, UnsafeArtifact), "auto_map")
+
+
+def _mentions(value: object, key: str) -> bool:
+    if is_object(value):
+        return key in value or any(_mentions(inner, key) for inner in value.values())
+    return isinstance(value, list) and any(_mentions(inner, key) for inner in value)
+
+
+def _check_safetensors(path: Path) -> None:
+    """The header alone: its length fits the file and it is a JSON object."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(MAX_HEADER_BYTES, path.stat().st_size - 8):
+            raise UnsafeArtifact(f"{path.name} is not a safetensors file: its header has no valid length.")
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError):
+            raise UnsafeArtifact(f"{path.name} is not a safetensors file: its header is no JSON.") from None
+    if not is_object(header):
+        raise UnsafeArtifact(f"{path.name} is not a safetensors file: its header is no JSON object.")

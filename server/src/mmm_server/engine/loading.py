@@ -1,0 +1,50 @@
+"""From settings to a loaded backend that offers the wanted tasks."""
+
+import logging
+
+from mmm_server.backends.base import Backend, Wishes
+from mmm_server.backends.directory import inspect_directory
+from mmm_server.backends.registry import find_loader
+from mmm_server.engine.batching import BatchLimits
+from mmm_server.errors import Fatal, ModelLoadFailed, UnsupportedTask
+from mmm_server.settings import Settings
+from mmm_server.tasks import Task, name_all
+
+log = logging.getLogger(__name__)
+
+
+def load_backend(settings: Settings, threads: int) -> Backend:
+    """The model of the settings on its device; a Fatal error with a reason if that is impossible."""
+    architectures = inspect_directory(settings.model_path, settings.model_digest)
+    wishes = Wishes(
+        device=settings.device,
+        dtype=settings.dtype,
+        require_accelerator=settings.require_accelerator,
+        threads=threads,
+        max_text_tokens=settings.max_text_tokens,
+    )
+    try:
+        architecture, loader = find_loader(architectures)
+        backend = loader(settings.model_path, architecture, wishes)
+    except Fatal:
+        raise
+    except Exception:
+        log.exception("the model cannot be loaded")
+        raise ModelLoadFailed("The model cannot be loaded; the log of the server says why.") from None
+    offered_tasks(settings, backend)
+    return backend
+
+
+def offered_tasks(settings: Settings, backend: Backend) -> tuple[Task, ...]:
+    """The tasks to offer: the wanted ones, or all that the model can do; UnsupportedTask if it cannot do one."""
+    able = backend.capabilities.tasks
+    unable = tuple(task for task in settings.model_tasks if task not in able)
+    if unable:
+        architecture = backend.capabilities.architecture
+        raise UnsupportedTask(f"A {architecture} does not offer {name_all(unable)}; it offers {name_all(able)}.")
+    return settings.model_tasks or able
+
+
+def batch_limits(settings: Settings, backend: Backend) -> BatchLimits:
+    """The wanted batch size, or the backend's own."""
+    return BatchLimits(max_images=settings.max_batch_size or backend.capabilities.default_batch_size)

@@ -1,0 +1,212 @@
+"""The inference thread: it loads the model, owns it, and is the only one that ever computes with it."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Vector
+from mmm_server.engine.batching import BatchLimits, choose
+from mmm_server.engine.busy import BusyMeter
+from mmm_server.engine.lifecycle import Lifecycle, State
+from mmm_server.engine.ticket import Item
+from mmm_server.errors import (
+    DeadlinePassed,
+    DeviceOutOfMemory,
+    Fatal,
+    InferenceFailed,
+    InternalError,
+    NotReady,
+    OutOfMemory,
+    Refused,
+    WarmUpFailed,
+)
+from mmm_server.logs import fields
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What became of an item."""
+
+    item: Item
+    result: Vector | Refused
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """One forward pass and its outcomes; `started` is None for items that were never computed."""
+
+    kind: Kind | None
+    outcomes: Sequence[Outcome]
+    started: float | None = None
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """How the thread reaches the rest of the server; every function is called in the inference thread."""
+
+    load: Callable[[], Backend]
+    limits: Callable[[Backend], BatchLimits]
+    on_loaded: Callable[[Backend, BatchLimits], None]
+    on_warm: Callable[[], None]
+    on_batch: Callable[[Batch], None]
+    on_death: Callable[[Fatal], None]
+
+
+class InferenceThread(threading.Thread):
+    """Loads, warms up, and then computes batch after batch until it is closed or dies."""
+
+    def __init__(self, links: Links, lifecycle: Lifecycle) -> None:
+        super().__init__(name="inference", daemon=True)
+        self._links = links
+        self._lifecycle = lifecycle
+        self._limits = BatchLimits()
+        self._wake = threading.Condition()
+        self._waiting: list[Item] = []
+        self._current: list[Item] = []
+        self._closed = False
+        self._beat = time.monotonic()
+        self.busy = BusyMeter()
+
+    def submit(self, items: Sequence[Item]) -> bool:
+        """Queues prepared items; False if the thread is gone and will never take them."""
+        with self._wake:
+            if self._closed:
+                return False
+            self._waiting.extend(items)
+            self._wake.notify()
+            return True
+
+    def close(self) -> None:
+        """Lets the thread end after the batch that it is computing."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+
+    @property
+    def depth(self) -> int:
+        """Items that wait for the device."""
+        return len(self._waiting)
+
+    def heartbeat_age(self) -> float:
+        """Seconds since the thread last showed life: past a second only while a batch computes, or after death."""
+        return time.monotonic() - self._beat
+
+    def run(self) -> None:
+        """The life of the thread; whatever ends it is reported, and nobody keeps waiting for it."""
+        try:
+            backend = self._prepare()
+            while self._step(backend):
+                pass
+        except Fatal as fatal:
+            self._die(fatal)
+        except BaseException:
+            log.error("the inference thread died", exc_info=True)
+            self._die(InternalError("The inference thread died."))
+
+    def _prepare(self) -> Backend:
+        self._lifecycle.advance(State.LOADING)
+        backend = self._links.load()
+        self._limits = self._links.limits(backend)
+        self._links.on_loaded(backend, self._limits)
+        self._lifecycle.advance(State.WARMING)
+        self._warm_up(backend)
+        self._beat = time.monotonic()
+        self._links.on_warm()
+        self._lifecycle.advance(State.READY)
+        return backend
+
+    def _warm_up(self, backend: Backend) -> None:
+        """One forward pass of every shape bucket, alone and in a full batch: what works now works under load."""
+        for example in backend.examples():
+            for size in sorted({1, self._limits.capacity(example)}):
+                self._warm(backend, example, size)
+
+    def _warm(self, backend: Backend, example: Prepared, size: int) -> None:
+        try:
+            vectors = backend.forward([example] * size)
+        except DeviceOutOfMemory:
+            if size == 1:
+                raise OutOfMemory("The memory of the device does not hold the model and one item.") from None
+            self._halve()
+            return
+        except Exception:
+            log.error("warm-up failed", exc_info=True)
+            raise WarmUpFailed(f"The model failed on an example ({example.kind}).") from None
+        if vectors.shape != (size, backend.capabilities.dimensions) or not np.isfinite(vectors).all():
+            raise WarmUpFailed(
+                f"The model answered an example ({example.kind}) with a vector that is not finite or of a wrong size."
+            )
+
+    def _step(self, backend: Backend) -> bool:
+        """Computes the next batch, or waits for one; False once closed."""
+        with self._wake:
+            self._beat = time.monotonic()
+            if self._closed:
+                return False
+            if not self._waiting:
+                self._wake.wait(BEAT_SECONDS)
+                return True
+            choice = choose(self._waiting, self._limits, self._beat)
+            self._waiting = choice.waiting
+            self._current = choice.batch
+        if choice.dropped:
+            late = DeadlinePassed("The deadline passed before the computation began.")
+            self._links.on_batch(Batch(None, [Outcome(item, late) for item in choice.dropped]))
+        if choice.batch:
+            self._links.on_batch(self._compute(backend, choice.batch))
+        self._current = []
+        return True
+
+    def _compute(self, backend: Backend, items: Sequence[Item]) -> Batch:
+        started = time.monotonic()
+        outcomes = self._forward(backend, items)
+        ended = time.monotonic()
+        self.busy.add(started, ended)
+        return Batch(items[0].prepared.kind, outcomes, started, ended - started)
+
+    def _forward(self, backend: Backend, items: Sequence[Item]) -> list[Outcome]:
+        """One outcome per item. A batch that fails is halved until the item that fails stands alone."""
+        try:
+            vectors = backend.forward([item.prepared for item in items])
+            return [Outcome(item, _judge(vectors, row)) for row, item in enumerate(items)]
+        except DeviceOutOfMemory:
+            self._halve()
+        except Exception:
+            first = fields(items=len(items), request_id=items[0].ticket.request_id)
+            log.error("a batch failed", exc_info=len(items) == 1, extra=first)
+        if len(items) == 1:
+            return [Outcome(items[0], InferenceFailed("The model failed on this item."))]
+        middle = len(items) // 2
+        return self._forward(backend, items[:middle]) + self._forward(backend, items[middle:])
+
+    def _halve(self) -> None:
+        self._limits = self._limits.halved()
+        log.warning(
+            "the device is out of memory: smaller batches from now on", extra=fields(max_images=self._limits.max_images)
+        )
+
+    def _die(self, fatal: Fatal) -> None:
+        with self._wake:
+            self._closed = True
+            stranded, self._waiting = self._waiting, []
+        self._lifecycle.fail(fatal)
+        lost = InferenceFailed("The inference thread died while it computed this item.")
+        gone = NotReady("The inference thread died.", retry_after=1.0)
+        outcomes = [Outcome(item, lost) for item in self._current] + [Outcome(item, gone) for item in stranded]
+        self._links.on_batch(Batch(None, outcomes))
+        self._links.on_death(fatal)
+
+
+def _judge(vectors: Matrix, row: int) -> Vector | Refused:
+    if np.isfinite(vectors[row]).all():
+        return np.asarray(vectors[row])
+    return InferenceFailed("The model's answer for this item is not a finite number.")

@@ -1,0 +1,76 @@
+"""The two applications: inference and health on one port, operations on the other."""
+
+from collections.abc import Collection
+
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from mmm_server.engine.engine import Engine
+from mmm_server.errors import MethodNotAllowed, NotFound, Refused, Unprocessable
+from mmm_server.http.envelope import Envelope
+from mmm_server.http.exchange import exchange_of
+from mmm_server.http.openapi import describe
+from mmm_server.http.problems import problem_body, problem_headers
+from mmm_server.http.routes.health import health_routes
+from mmm_server.http.routes.predict import HotRoute, embed, predict
+from mmm_server.http.routes.status import build_version, operations_routes
+
+
+def inference_app(engine: Engine) -> ASGIApp:
+    """The application of port 8080."""
+    app = _bare("Multimodal inference")
+    hot: list[BaseRoute] = [
+        Route("/predict", HotRoute(engine, predict, split_commas=True), methods=["POST"]),
+        Route("/v1/classify", HotRoute(engine, predict, split_commas=True), methods=["POST"]),
+        Route("/v1/embed", HotRoute(engine, embed, split_commas=False), methods=["POST"]),
+    ]
+    app.router.routes[:0] = hot
+    app.include_router(health_routes(engine))
+    app.openapi = lambda: describe(app.title, app.version)  # type: ignore[method-assign]
+    return Envelope(app, engine, _paths(app.routes))
+
+
+def operations_app(engine: Engine) -> ASGIApp:
+    """The application of port 8081."""
+    app = _bare("Multimodal inference: operations")
+    app.include_router(operations_routes(engine))
+    return Envelope(app, engine, _paths(app.routes))
+
+
+def _bare(title: str) -> FastAPI:
+    """FastAPI with problem documents instead of its own error bodies, and without pages that need the internet."""
+    app = FastAPI(title=title, version=build_version(), docs_url=None, redoc_url=None, redirect_slashes=False)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> Response:
+        response = _problem(request, _refusal(error, _paths(app.routes)))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(Refused)
+    async def on_refused(request: Request, error: Refused) -> Response:
+        # The envelope counts and answers it: here it only has to get past the framework's own handler.
+        raise error
+
+    return app
+
+
+def _paths(routes: Collection[BaseRoute]) -> list[str]:
+    return sorted({path for route in routes if (path := getattr(route, "path", None))})
+
+
+def _refusal(error: HTTPException, paths: list[str]) -> Refused:
+    if error.status_code == 404:
+        return NotFound(f"No such route; known are {', '.join(paths)}.")
+    if error.status_code == 405:
+        return MethodNotAllowed("The route exists, but not for this method.")
+    return Unprocessable("The request cannot be processed.")
+
+
+def _problem(request: Request, refused: Refused) -> Response:
+    body = problem_body(refused, exchange_of(request.scope).request_id)
+    headers = {name.decode(): value.decode() for name, value in problem_headers(refused)}
+    return Response(body, refused.status, headers)

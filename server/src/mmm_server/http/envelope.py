@@ -1,0 +1,94 @@
+"""What every request gets, whatever its route: an id, the model's name, metrics, a problem document, a log line."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import Collection
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mmm_server.engine.engine import Engine
+from mmm_server.engine.lifecycle import State
+from mmm_server.errors import ClientGone, Overloaded, Refused
+from mmm_server.http.exchange import KEY, Exchange, header_of, send_json
+from mmm_server.http.problems import problem_body, problem_headers
+from mmm_server.logs import fields
+
+log = logging.getLogger("mmm_server.access")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+LEAVING = (State.DRAINING, State.FAILED)
+ALARMING = (500, 504)  # 503 is what probes get while the server is not ready: nothing to wake up for
+
+
+class Envelope:
+    """The outermost ASGI application."""
+
+    def __init__(self, app: ASGIApp, engine: Engine, routes: Collection[str]) -> None:
+        self._app = app
+        self._engine = engine
+        self._routes = frozenset(routes)
+        settings = engine.settings
+        self._identity = [(b"x-model-version", settings.model_version.encode("latin-1", "replace"))]
+        if settings.model_digest:
+            self._identity.append((b"x-model-digest", settings.model_digest.encode()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = scope[KEY] = Exchange(_request_id(scope), scope["path"])
+
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, dressed)
+        except Refused as refused:
+            await self._refuse(exchange, refused, dressed)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.error("unhandled", exc_info=True, extra=fields(request_id=exchange.request_id, route=exchange.path))
+            await self._refuse(exchange, Refused("The server failed on this request."), dressed)
+        finally:
+            self._record(exchange)
+
+    def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        headers = [(b"x-request-id", exchange.request_id.encode()), *self._identity]
+        if self._engine.lifecycle.state in LEAVING:
+            headers.append((b"connection", b"close"))  # the next request of this client belongs to another pod
+        return headers
+
+    async def _refuse(self, exchange: Exchange, refused: Refused, send: Send) -> None:
+        if isinstance(refused, Overloaded):
+            self._engine.metrics.rejected.labels(refused.code).inc()
+        if isinstance(refused, ClientGone):
+            exchange.status = refused.status
+        elif exchange.status == 0:
+            body = problem_body(refused, exchange.request_id)
+            await send_json(send, refused.status, body, problem_headers(refused))
+
+    def _record(self, exchange: Exchange) -> None:
+        seconds = time.monotonic() - exchange.started
+        route = exchange.path if exchange.path in self._routes else "other"
+        self._engine.metrics.requests.labels(route, str(exchange.status)).inc()
+        self._engine.metrics.request_seconds.labels(route).observe(seconds)
+        level = logging.WARNING if exchange.status in ALARMING else logging.DEBUG
+        if log.isEnabledFor(level):
+            known = fields(
+                request_id=exchange.request_id, route=route, status=exchange.status, seconds=round(seconds, 5)
+            )
+            log.log(level, "request", extra=known)
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's id if it is harmless, else a new one."""
+    given = header_of(scope, b"x-request-id")
+    return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex

@@ -1,0 +1,112 @@
+"""One HTTP exchange in raw ASGI terms: read with limits, answer in one piece, notice who hung up."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from mmm_server.errors import ClientGone, Malformed, SlowClient, TooLarge
+
+KEY = "mmm.exchange"
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What is known of a request from its head, and what was answered."""
+
+    request_id: str
+    path: str
+    started: float = field(default_factory=time.monotonic)
+    status: int = 0
+
+
+def exchange_of(scope: Scope) -> Exchange:
+    """The exchange that the envelope put into the scope."""
+    found = scope[KEY]
+    if not isinstance(found, Exchange):
+        raise TypeError("no exchange in the scope")
+    return found
+
+
+def header_of(scope: Scope, name: bytes) -> str | None:
+    """The value of the first header of that (lower-case) name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return None
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, seconds: float) -> bytes:
+    """The whole body; TooLarge as soon as it is known to be too long, without keeping what came."""
+    too_large = TooLarge(f"The body is longer than {max_bytes} bytes.")
+    declared = header_of(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone("The client is gone.")
+                chunk = message.get("body", b"")
+                size += len(chunk)
+                if size > max_bytes:
+                    raise too_large
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError:
+        raise SlowClient("The body did not arrive in time.") from None
+
+
+async def unless_gone(receive: Receive, work: Awaitable[Answer]) -> Answer:
+    """The result of `work`; ClientGone, with the work cancelled, as soon as the client hangs up."""
+    task = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if task is not None:
+            task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not gone or task is None:
+            raise
+        task.uncancel()
+        raise ClientGone("The client is gone.") from None
+    finally:
+        watcher.cancel()
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """Sends a whole answer; `headers` names the content type."""
+    start: MutableMapping[str, Any] = {
+        "type": "http.response.start",
+        "status": status,
+        "headers": [*headers, (b"content-length", str(len(body)).encode())],
+    }
+    await send(start)
+    await send({"type": "http.response.body", "body": body})
+
+
+def timeout_of(scope: Scope) -> float | None:
+    """The seconds that the client grants with X-Request-Timeout-Ms."""
+    value = header_of(scope, b"x-request-timeout-ms")
+    if value is None:
+        return None
+    if not value.isascii() or not value.isdigit() or not 0 < len(value) < 10 or int(value) == 0:
+        raise Malformed("X-Request-Timeout-Ms must be a positive whole number of milliseconds.")
+    return int(value) / 1000.0

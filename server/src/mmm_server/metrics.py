@@ -1,0 +1,89 @@
+"""Every metric of the server, in one table. The names are a contract: autoscaling and dashboards read them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+REQUESTS_TOTAL: Final = "mmm_requests_total"
+REQUEST_SECONDS: Final = "mmm_request_seconds"
+STAGE_SECONDS: Final = "mmm_stage_seconds"
+BATCH_SIZE: Final = "mmm_batch_size"
+INFLIGHT_REQUESTS: Final = "mmm_inflight_requests"
+QUEUE_DEPTH: Final = "mmm_queue_depth"
+QUEUE_WAIT: Final = "mmm_queue_estimated_wait_seconds"
+REJECTED_TOTAL: Final = "mmm_rejected_total"
+TEXT_CACHE_TOTAL: Final = "mmm_text_cache_total"
+LOAD_SECONDS: Final = "mmm_model_load_seconds"
+MODEL_INFO: Final = "mmm_model_info"
+HEARTBEAT_AGE: Final = "mmm_worker_heartbeat_age_seconds"
+BUSY_RATIO: Final = "mmm_device_busy_ratio"
+
+LATENCY_BUCKETS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+)  # fmt: skip
+BATCH_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """What is read at the moment of a scrape instead of being counted."""
+
+    inflight: Callable[[], float]
+    queue_depth: Callable[[], float]
+    estimated_wait: Callable[[], float]
+    heartbeat_age: Callable[[], float]
+    busy_ratio: Callable[[], float]
+
+
+class Metrics:
+    """One server's metrics in a registry of their own, so that a process can hold many servers."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            REQUESTS_TOTAL, "Requests answered, by route and status code.", ("route", "code"), registry=registry
+        )
+        self.request_seconds = Histogram(
+            REQUEST_SECONDS, "From the request's head to the last byte of the answer.", ("route",),
+            buckets=LATENCY_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self.stage_seconds = Histogram(
+            STAGE_SECONDS, "Time in one stage: read, decode, queue, forward, finish.", ("stage",),
+            buckets=LATENCY_BUCKETS, registry=registry,
+        )  # fmt: skip
+        self.batch_size = Histogram(
+            BATCH_SIZE, "Items computed together.", ("kind",), buckets=BATCH_BUCKETS, registry=registry
+        )
+        self.rejected = Counter(REJECTED_TOTAL, "Requests refused before compute.", ("reason",), registry=registry)
+        self.text_cache = Counter(
+            TEXT_CACHE_TOTAL, "Text embeddings asked of the cache: hit, miss.", ("result",), registry=registry
+        )
+        self.load_seconds = Gauge(
+            LOAD_SECONDS,
+            "Seconds after the start at which a phase ended: load, warm.",
+            ("phase",),
+            registry=registry,
+        )
+        self.model_info = Gauge(
+            MODEL_INFO, "1 for what is served.", ("version", "digest", "dtype", "device"), registry=registry
+        )
+
+    def watch(self, gauges: Gauges) -> None:
+        """Registers the gauges that are read at scrape time."""
+        for name, text, read in (
+            (INFLIGHT_REQUESTS, "Inference requests being answered.", gauges.inflight),
+            (QUEUE_DEPTH, "Items admitted and waiting for the device.", gauges.queue_depth),
+            (QUEUE_WAIT, "Seconds that an item admitted now would wait.", gauges.estimated_wait),
+            (HEARTBEAT_AGE, "Seconds since the inference thread last showed life.", gauges.heartbeat_age),
+            (BUSY_RATIO, "Share of the last seconds in which the device computed.", gauges.busy_ratio),
+        ):
+            Gauge(name, text, registry=self.registry).set_function(read)
+
+    def render(self) -> bytes:
+        """The text exposition of everything."""
+        return generate_latest(self.registry)

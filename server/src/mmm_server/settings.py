@@ -1,0 +1,99 @@
+"""What the server was told: the `MMM_*` environment, typed, checked and frozen."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from mmm_server.errors import BadSettings
+from mmm_server.tasks import Task, name_all
+
+PREFIX = "MMM_"
+
+Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port, for tests and by hand
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveSeconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Settings(BaseSettings):
+    """The environment of the server container; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, protected_namespaces=()
+    )
+
+    model_root: Path = Path("/models")
+    model_dir: Path | None = None  # by hand: this directory instead of <root>/<digest>
+    model_name: str = "model"
+    model_version: str = "unversioned"
+    model_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    model_tasks: Annotated[tuple[Task, ...], NoDecode] = ()
+    termination_log: Path = Path("/dev/termination-log")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    require_accelerator: bool = False
+
+    host: str = ""  # every address, IPv4 and IPv6
+    http_port: Port = 8080
+    operations_port: Port = 8081
+    drain_delay_seconds: Seconds = 5.0
+    grace_seconds: PositiveSeconds = 30.0
+
+    request_timeout_seconds: PositiveSeconds = 30.0
+    stuck_seconds: PositiveSeconds = 120.0
+    decode_threads: Annotated[int, Field(ge=1, le=64)] = 2
+    max_batch_size: Annotated[int, Field(ge=1, le=1024)] | None = None
+    max_queue_seconds: PositiveSeconds = 2.0
+    max_queue_items: PositiveInt = 1024
+    text_cache_items: Annotated[int, Field(ge=0)] = 4096
+
+    max_body_bytes: PositiveInt = 32 * 1024 * 1024
+    max_image_pixels: PositiveInt = 50_000_000
+    max_labels: PositiveInt = 256
+    max_text_tokens: PositiveInt | None = None
+    max_items: PositiveInt = 64
+
+    @field_validator("model_tasks", mode="before")
+    @classmethod
+    def _split_tasks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        words = [word.strip() for word in value.split(",") if word.strip()]
+        unknown = sorted(set(words) - set(Task))
+        if unknown:
+            raise ValueError(f"unknown task {unknown[0]!r}, known are {name_all(tuple(Task))}")
+        return tuple(Task(word) for word in words)
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
+    @property
+    def model_path(self) -> Path:
+        """The directory of the model version."""
+        if self.model_dir is not None:
+            return self.model_dir
+        return self.model_root / (self.model_digest or "").removeprefix("sha256:")
+
+
+def load_settings(**overrides: object) -> Settings:
+    """The settings from the environment, `overrides` first; BadSettings with one sentence if they make no sense."""
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as invalid:
+        raise BadSettings(_sentence(invalid)) from None
+    if settings.model_dir is None and settings.model_digest is None:
+        raise BadSettings("MMM_MODEL_DIGEST is not set: it names the model version to serve (or use --model DIR).")
+    return settings
+
+
+def _sentence(invalid: ValidationError) -> str:
+    first = invalid.errors(include_url=False)[0]
+    name = PREFIX + "_".join(str(part) for part in first["loc"][:1]).upper()
+    message = first["msg"].removeprefix("Value error, ")
+    return f"{name}={first['input']!s}: {message[:1].lower()}{message[1:]}."
