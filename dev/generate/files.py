@@ -38,18 +38,18 @@ def generated() -> dict[str, str]:
     return {name: render() for name, render in _FILES.items()}
 
 
-def write() -> list[str]:
+def write(root: Path = REPOSITORY) -> list[str]:
     """The paths of the files, all of which are written."""
     for name, render in _FILES.items():
-        path = REPOSITORY / name
+        path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(render().encode())
     return list(_FILES)
 
 
-def stale() -> list[str]:
+def stale(root: Path = REPOSITORY) -> list[str]:
     """The paths of the files that are not, byte for byte, what the code says."""
-    return [name for name, text in generated().items() if _bytes(REPOSITORY / name) != text.encode()]
+    return [name for name, text in generated().items() if _bytes(root / name) != text.encode()]
 
 
 def _bytes(path: Path) -> bytes | None:
