@@ -1,0 +1,276 @@
+"""What is true of the object: ordered checks, the first that has something to say decides a condition."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mmm_operator import names
+from mmm_operator.api.conditions import ConditionStatus, ConditionType, Finding, Reason
+from mmm_operator.api.v1alpha1 import Fallback
+from mmm_operator.diagnose import Trouble, diagnose, diagnose_capacity
+from mmm_operator.rollout.step import Step
+from mmm_operator.snapshot import Manifest, RevisionState, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the checks look at: the snapshot and what the planner concluded from it."""
+
+    snapshot: Snapshot
+    wanted: int
+    target: str
+    serving: str
+    states: tuple[RevisionState, ...]
+    step: Step
+
+    @property
+    def goal(self) -> RevisionState | None:
+        """The target revision, if its Deployment exists."""
+        return next((state for state in self.states if state.revision == self.target), None)
+
+    @property
+    def available(self) -> int:
+        """Pods of all revisions that answer requests."""
+        return sum(state.available for state in self.states)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the wanted version has a digest."""
+        resolution = self.snapshot.resolution
+        return resolution is not None and resolution.digest is not None
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """The root cause of trouble in the target's pods."""
+        return diagnose([pod for pod in self.snapshot.pods if _revision(pod) == self.target])
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the target makes no progress any more."""
+        return self.wanted > 0 and self.goal is not None and self.goal.stuck
+
+
+Check = Callable[[Facts], tuple[ConditionStatus, Reason, str] | None]
+
+
+def assess(facts: Facts) -> tuple[Finding, ...]:
+    """Every condition of the object, in the order in which people read them."""
+    return tuple(_findings(facts))
+
+
+def _findings(facts: Facts) -> Iterator[Finding]:
+    for condition, checks in CHECKS.items():
+        verdict = next((found for check in checks if (found := check(facts))), None)
+        if verdict is not None:
+            status, reason, message = verdict
+            yield Finding(type=condition, status=status, reason=reason, message=message)
+
+
+def _revision(pod: Manifest) -> str:
+    return str(pod["metadata"].get("labels", {}).get(names.LABEL_REVISION, ""))
+
+
+# Blockers: each says why the spec cannot be applied. They make Accepted and Ready False alike.
+
+
+def _invalid(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if facts.snapshot.mmm is None:
+        return "False", Reason.INVALID_SPEC, facts.snapshot.invalid
+    return None
+
+
+def _name_conflict(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if not facts.snapshot.foreign:
+        return None
+    taken = ", ".join(str(ref) for ref in sorted(facts.snapshot.foreign))
+    message = f"{taken} exists and belongs to somebody else: delete it, or give this object another name"
+    return "False", Reason.NAME_CONFLICT, message
+
+
+def _refused(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if facts.snapshot.refused:
+        return "False", Reason.REJECTED, facts.snapshot.refused
+    return None
+
+
+def _unresolved(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    resolution = facts.snapshot.resolution
+    if resolution is None or facts.resolved:
+        return None
+    status: ConditionStatus = "Unknown" if resolution.reason is Reason.RESOLVING else "False"
+    return status, resolution.reason, resolution.message
+
+
+# Ready
+
+
+def _unready(check: Check) -> Check:
+    def verdict(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+        found = check(facts)
+        return ("False", found[1], found[2]) if found else None
+
+    return verdict
+
+
+def _ready(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if not facts.step.done:
+        return None
+    if facts.wanted == 0:
+        return "True", Reason.SCALED_TO_ZERO, "replicas is 0, as asked for"
+    return "True", Reason.READY, f"{facts.wanted} of {facts.wanted} pods serve"
+
+
+def _troubled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    trouble = facts.trouble
+    return ("False", trouble.reason, trouble.message) if trouble else None
+
+
+def _deadline(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if not facts.stalled:
+        return None
+    return "False", Reason.PROGRESS_DEADLINE_EXCEEDED, facts.step.because
+
+
+def _under_way(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return "False", _movement(facts), facts.step.because
+
+
+def _movement(facts: Facts) -> Reason:
+    if facts.serving and facts.serving != facts.target:
+        return Reason.ROLLING_OUT
+    return Reason.SCALING if facts.available else Reason.STARTING
+
+
+# Available
+
+
+def _serving(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if facts.available:
+        return "True", Reason.SERVING, ""
+    return None
+
+
+def _nobody_serves(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if facts.wanted == 0:
+        return "False", Reason.SCALED_TO_ZERO, "replicas is 0"
+    return "False", Reason.NO_READY_REPLICAS, "no pod answers requests"
+
+
+# Progressing and Stalled
+
+
+def _at_rest(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    blocked = _blocker(facts)
+    if blocked is not None:
+        return "False", blocked[1], blocked[2]
+    return ("False", Reason.SETTLED, "") if facts.step.done else None
+
+
+def _progressing(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return "True", _movement(facts), facts.step.because
+
+
+def _stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    blocked = _invalid(facts) or _name_conflict(facts)
+    if blocked is not None:
+        return "True", blocked[1], blocked[2]
+    if not facts.stalled:
+        return None
+    trouble = facts.trouble
+    because = f"{trouble.reason.value}: {trouble.message}" if trouble else facts.step.because
+    return "True", Reason.PROGRESS_DEADLINE_EXCEEDED, because
+
+
+def _not_stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return "False", Reason.SETTLED if facts.step.done else _movement(facts), ""
+
+
+# The rest
+
+
+def _accepted(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return "True", Reason.ACCEPTED, ""
+
+
+def _resolved(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    resolution = facts.snapshot.resolution
+    if resolution is None:
+        return None
+    return "True", Reason.RESOLVED, f"version {resolution.version} is {resolution.digest}"
+
+
+def _no_capacity(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    trouble = diagnose_capacity(facts.snapshot.pods)
+    return ("False", trouble.reason, trouble.message) if trouble else None
+
+
+def _capacity(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return "True", Reason.SCHEDULED, ""
+
+
+def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    mmm = facts.snapshot.mmm
+    if mmm is None or mmm.spec.autoscaling is None:
+        return None
+    scalers = facts.snapshot.of_kind("HorizontalPodAutoscaler")
+    conditions = {c["type"]: c for s in scalers for c in s.get("status", {}).get("conditions", ())}
+    for name in ("AbleToScale", "ScalingActive"):
+        condition = conditions.get(name)
+        if condition is None:
+            return "Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not reported yet"
+        if condition["status"] != "True":
+            disabled = condition.get("reason") == "ScalingDisabled"
+            reason = Reason.SCALED_TO_ZERO if disabled else Reason.METRICS_UNAVAILABLE
+            return "False", reason, condition.get("message", "")
+    return "True", Reason.AUTOSCALER_ACTIVE, ""
+
+
+def _update_blocked(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if not facts.available or facts.step.done:
+        return None
+    blocked = _blocker(facts) or (_stalled(facts) if facts.serving != facts.target else None)
+    if blocked is None:
+        return None
+    return "True", Reason.UPDATE_BLOCKED, f"an older revision serves: {blocked[1].value}: {blocked[2]}"
+
+
+def _on_cpu(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    mmm = facts.snapshot.mmm
+    if mmm is None or mmm.spec.accelerator is None or mmm.spec.accelerator.fallback is not Fallback.CPU:
+        return None
+    acceleration = facts.snapshot.status.acceleration
+    devices = {report.device for report in facts.snapshot.reports.values()}
+    if "cpu" in (devices or {acceleration.device if acceleration else ""}):
+        wanted = mmm.spec.accelerator.resource_name
+        return "True", Reason.ACCELERATOR_FALLBACK, f"the pods run on the CPU although {wanted} is asked for"
+    return None
+
+
+def _replicas_failing(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    trouble = facts.trouble
+    if trouble is None or not facts.available or facts.serving != facts.target:
+        return None
+    return "True", Reason.REPLICAS_FAILING, f"{trouble.reason.value}: {trouble.message}"
+
+
+def _as_asked(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return "False", Reason.AS_ASKED, ""
+
+
+def _blocker(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return next((found for check in BLOCKERS if (found := check(facts))), None)
+
+
+ADMISSION: tuple[Check, ...] = (_invalid, _name_conflict, _refused)
+BLOCKERS: tuple[Check, ...] = (*ADMISSION, _unresolved)
+
+CHECKS: dict[ConditionType, tuple[Check, ...]] = {
+    ConditionType.READY: (*map(_unready, BLOCKERS), _ready, _troubled, _deadline, _under_way),
+    ConditionType.AVAILABLE: (_serving, _nobody_serves),
+    ConditionType.PROGRESSING: (_at_rest, _unready(_stalled), _progressing),
+    ConditionType.STALLED: (_stalled, _not_stalled),
+    ConditionType.ACCEPTED: (*ADMISSION, _accepted),
+    ConditionType.MODEL_RESOLVED: (_unresolved, _resolved),
+    ConditionType.CAPACITY_AVAILABLE: (_no_capacity, _capacity),
+    ConditionType.AUTOSCALING_ACTIVE: (_autoscaler,),
+    ConditionType.DEGRADED: (_update_blocked, _on_cpu, _replicas_failing, _as_asked),
+}

@@ -1,0 +1,161 @@
+"""The status to write and the events to send, from the facts of one reconcile."""
+
+import math
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from mmm_operator import names
+from mmm_operator.api.conditions import Condition, ConditionType, Reason, merge_conditions
+from mmm_operator.api.v1alpha1 import (
+    Acceleration,
+    ModelState,
+    ModelStatus,
+    Resolved,
+    RolloutStatus,
+    Status,
+)
+from mmm_operator.assess import Facts, assess
+from mmm_operator.plan import Event
+from mmm_operator.snapshot import RevisionState, ServerReport
+
+# What a person wants to be told, and whether True is the good news.
+_TOLD: dict[str, bool] = {
+    ConditionType.READY: True,
+    ConditionType.AVAILABLE: True,
+    ConditionType.ACCEPTED: True,
+    ConditionType.MODEL_RESOLVED: True,
+    ConditionType.CAPACITY_AVAILABLE: True,
+    ConditionType.AUTOSCALING_ACTIVE: True,
+    ConditionType.STALLED: False,
+    ConditionType.DEGRADED: False,
+}
+
+
+def report_status(facts: Facts, image: str, now: datetime) -> Status:
+    """The status of the object; equal to the stored one, times included, when nothing has changed."""
+    snapshot, old = facts.snapshot, facts.snapshot.status
+    moment = timestamp(now)
+    model = _report_model(facts, moment)
+    name = snapshot.meta.name
+    port = snapshot.mmm.spec.service.port if snapshot.mmm else 80
+    ready = sum(state.ready for state in facts.states)
+    accelerated = _first_report(facts)
+    return Status(
+        observed_generation=snapshot.meta.generation,
+        conditions=merge_conditions(old.conditions, assess(facts), snapshot.meta.generation, moment),
+        replicas=sum(state.existing for state in facts.states),
+        ready_replicas=ready,
+        available_replicas=facts.available,
+        updated_replicas=facts.goal.existing if facts.goal else 0,
+        selector=names.selector_text(names.pod_selector(name)),
+        url=names.service_url(name, snapshot.meta.namespace, port),
+        ready_summary=f"{ready}/{facts.wanted}",
+        model=model,
+        rollout=_report_rollout(facts, moment),
+        acceleration=_acceleration(accelerated) if accelerated else old.acceleration,
+        load_seconds=_load_seconds(accelerated) if accelerated else old.load_seconds,
+        resolved=Resolved(server_image=image) if image else old.resolved,
+    )
+
+
+def report_events(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Event, ...]:
+    """One event for each condition that flipped, or whose bad news has another reason now."""
+    before = {condition.type: condition for condition in old}
+    return tuple(_events(before, new))
+
+
+def timestamp(now: datetime) -> str:
+    """RFC 3339 in UTC, to the second, as Kubernetes writes times."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _events(before: dict[str, Condition], new: Sequence[Condition]) -> Iterator[Event]:
+    for condition in new:
+        good_when = _TOLD.get(condition.type)
+        old = before.get(condition.type)
+        if good_when is None or condition.status == "Unknown":
+            continue
+        good = (condition.status == "True") is good_when
+        flipped = old is not None and old.status != condition.status
+        new_trouble = not good and (old is None or old.reason != condition.reason)
+        if flipped or new_trouble:
+            expected = good or condition.reason in _EXPECTED
+            text = condition.message or f"{condition.type} is {condition.status}"
+            yield Event("Normal" if expected else "Warning", condition.reason, f"{condition.type}: {text}"[:1024])
+
+
+_EXPECTED = {
+    reason.value
+    for reason in (Reason.ROLLING_OUT, Reason.SCALING, Reason.STARTING, Reason.SCALED_TO_ZERO, Reason.NO_READY_REPLICAS)
+}
+
+
+def _report_model(facts: Facts, moment: str) -> ModelStatus:
+    old = facts.snapshot.status.model
+    target = _model_state(facts, facts.target, old.target, moment)
+    current = _model_state(facts, facts.serving, old.current, moment)
+    replaced = old.current is not None and current is not None and old.current.revision != current.revision
+    return ModelStatus(current=current, target=target, previous=old.current if replaced else old.previous)
+
+
+def _model_state(facts: Facts, revision: str, old: ModelState | None, moment: str) -> ModelState | None:
+    if not revision:
+        return None
+    if old is not None and old.revision == revision:
+        return old
+    known = facts.snapshot.status.model
+    seen = next((s for s in (known.target, known.current, known.previous) if s and s.revision == revision), None)
+    if seen is not None:
+        return seen.model_copy(update={"since": moment})
+    return _new_model_state(facts, revision, moment)
+
+
+def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | None:
+    state = next((s for s in facts.states if s.revision == revision), None)
+    mmm, resolution = facts.snapshot.mmm, facts.snapshot.resolution
+    asked = revision == facts.target and mmm is not None and resolution is not None and resolution.digest is not None
+    if asked and mmm is not None and resolution is not None:
+        version, digest = resolution.version, resolution.digest or ""
+        uri, endpoint = mmm.spec.model.uri, mmm.spec.storage.endpoint or ""
+    elif state is not None:
+        version, digest, uri, endpoint = state.version, state.digest, "", ""
+    else:
+        return None
+    return ModelState(
+        version=version,
+        digest=digest,
+        short_digest=names.short_digest(digest),
+        revision=revision,
+        since=moment,
+        uri=uri,
+        endpoint=endpoint,
+    )
+
+
+def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
+    old, done = facts.snapshot.status.rollout, facts.step.done
+    goal: RevisionState | None = facts.goal
+    updated = goal.available if goal else 0
+    replacing = bool(facts.target) and facts.serving != facts.target and bool(facts.serving)
+    return RolloutStatus(
+        summary=f"{updated}/{facts.wanted}" if replacing else "",
+        message="" if done else facts.step.because,
+        updated=updated,
+        total=facts.wanted,
+        started_at=None if done else (old.started_at or moment),
+    )
+
+
+def _first_report(facts: Facts) -> ServerReport | None:
+    # Always the same pod, so that the status does not change while nothing happens.
+    return next((facts.snapshot.reports[pod] for pod in sorted(facts.snapshot.reports)), None)
+
+
+def _acceleration(report: ServerReport) -> Acceleration:
+    return Acceleration(
+        device=report.device, name=report.device_name, dtype=report.dtype, memory_bytes=report.memory_bytes
+    )
+
+
+def _load_seconds(report: ServerReport) -> int | None:
+    return None if report.load_seconds is None else math.ceil(report.load_seconds)
