@@ -1,0 +1,108 @@
+"""From names of images to images that a cluster can load."""
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import layout as layouts
+from .command import BuildError
+from .engine import Engine, choose_engine
+from .progress import say, step
+from .recipe import REPOSITORY, Recipe, recipes
+
+
+@dataclass(frozen=True)
+class ImageRef:
+    """An image that was built: its name, and where its bytes lie.
+
+    `layout` is a directory, an OCI image layout; `tar -C LAYOUT -c . | ctr --namespace k8s.io images import -` loads it
+    under `reference` (and under the same name with the tag `dev`).
+    """
+
+    reference: str
+    layout: Path
+
+
+def build_images(names: Iterable[str] = ("operator", "server")) -> dict[str, ImageRef]:
+    """The images by name, built and written out if anything that they are made of has changed."""
+    known = recipes()
+    wanted = [known[name] for name in names]
+    with _alone():
+        engine = choose_engine()
+        base = engine.base()
+        return {recipe.name: _build(engine, recipe, base) for recipe in wanted}
+
+
+def clean() -> None:
+    """Forgets every image of the project and every layout; the base image and the wheels stay."""
+    with _alone():
+        engine = choose_engine()
+        ours = [name for name in engine.names() if name.startswith(f"{REPOSITORY}/")]
+        if ours:
+            engine.remove(ours)
+        for layout in _layouts():
+            layouts.remove(layout)
+    say(f"{len(ours)} names removed")
+
+
+def _build(engine: Engine, recipe: Recipe, base: str) -> ImageRef:
+    tag = recipe.tag(base)
+    reference, moving = recipe.reference(tag), recipe.reference("dev")
+    image = ImageRef(reference, _cache() / f"{recipe.name}-{tag}")
+    if image.layout.exists():
+        say(f"{recipe.name}: unchanged ({reference})")
+        return image
+    if not engine.holds(reference):
+        with step(f"{recipe.name}: build {reference}"):
+            engine.build(recipe, [reference, moving])
+    _export(engine, image, [reference, moving])
+    _retire(engine, recipe, keep=image)
+    return image
+
+
+def _export(engine: Engine, image: ImageRef, references: list[str]) -> None:
+    unfinished = image.layout.with_name(f".{image.layout.name}.unfinished")
+    layouts.remove(unfinished)
+    with step(f"{image.layout.name}: write the OCI layout"):
+        layouts.link_blobs(_layouts(), unfinished)
+        engine.export(image.reference, unfinished)
+        layouts.name(unfinished, references)
+        layouts.drop_unused_blobs(unfinished)
+        unfinished.rename(image.layout)
+    say(f"{image.layout.name}: {layouts.size(image.layout) / 1e6:.0f} MB")
+
+
+def _retire(engine: Engine, recipe: Recipe, keep: ImageRef) -> None:
+    """Removes the versions of an image that `keep` replaces."""
+    for layout in _layouts():
+        if layout.name.startswith(f"{recipe.name}-") and layout != keep.layout:
+            layouts.remove(layout)
+    current = {keep.reference, recipe.reference("dev")}
+    old = [name for name in engine.names() if name.startswith(recipe.reference("")) and name not in current]
+    if old:
+        engine.remove(old)
+
+
+def _layouts() -> list[Path]:
+    return sorted(path for path in _cache().iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _cache() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = home / "multimodal-operator" / "images"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BuildError(f"the cache {path} cannot be made: {error.strerror}") from error
+    return path
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Holds off other builds of this user: two would write the same layouts."""
+    with (_cache() / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
