@@ -14,9 +14,9 @@ from mmm_server.http.envelope import Envelope
 from mmm_server.http.exchange import exchange_of
 from mmm_server.http.openapi import describe
 from mmm_server.http.problems import problem_body, problem_headers
-from mmm_server.http.routes.health import health_routes
+from mmm_server.http.routes.health import add_health_routes
 from mmm_server.http.routes.predict import HotRoute, embed, predict
-from mmm_server.http.routes.status import build_version, operations_routes
+from mmm_server.http.routes.status import add_operations_routes, build_version
 
 
 def inference_app(engine: Engine) -> ASGIApp:
@@ -28,7 +28,7 @@ def inference_app(engine: Engine) -> ASGIApp:
         Route("/v1/embed", HotRoute(engine, embed, split_commas=False), methods=["POST"]),
     ]
     app.router.routes[:0] = hot
-    app.include_router(health_routes(engine))
+    add_health_routes(app, engine)
     app.openapi = lambda: describe(app.title, app.version)  # type: ignore[method-assign]
     return Envelope(app, engine, _paths(app.routes))
 
@@ -36,7 +36,7 @@ def inference_app(engine: Engine) -> ASGIApp:
 def operations_app(engine: Engine) -> ASGIApp:
     """The application of port 8081."""
     app = _bare("Multimodal inference: operations")
-    app.include_router(operations_routes(engine))
+    add_operations_routes(app, engine)
     return Envelope(app, engine, _paths(app.routes))
 
 
@@ -52,8 +52,13 @@ def _bare(title: str) -> FastAPI:
 
     @app.exception_handler(Refused)
     async def on_refused(request: Request, error: Refused) -> Response:
-        # The envelope counts and answers it: here it only has to get past the framework's own handler.
-        raise error
+        exchange_of(request.scope).refused = error
+        return _problem(request, error)
+
+    @app.exception_handler(Exception)
+    async def on_bug(request: Request, error: Exception) -> Response:
+        # The framework raises it again after this answer, and the envelope logs it.
+        return _problem(request, Refused("The server failed on this request."))
 
     return app
 

@@ -1,6 +1,5 @@
 """What every request gets, whatever its route: an id, the model's name, metrics, a problem document, a log line."""
 
-import asyncio
 import logging
 import re
 import time
@@ -11,9 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
-from mmm_server.errors import ClientGone, Overloaded, Refused
-from mmm_server.http.exchange import KEY, Exchange, header_of, send_json
-from mmm_server.http.problems import problem_body, problem_headers
+from mmm_server.errors import Overloaded
+from mmm_server.http.exchange import KEY, Exchange, header_of
 from mmm_server.logs import fields
 
 log = logging.getLogger("mmm_server.access")
@@ -50,13 +48,8 @@ class Envelope:
 
         try:
             await self._app(scope, receive, dressed)
-        except Refused as refused:
-            await self._refuse(exchange, refused, dressed)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             log.error("unhandled", exc_info=True, extra=fields(request_id=exchange.request_id, route=exchange.path))
-            await self._refuse(exchange, Refused("The server failed on this request."), dressed)
         finally:
             self._record(exchange)
 
@@ -66,16 +59,9 @@ class Envelope:
             headers.append((b"connection", b"close"))  # the next request of this client belongs to another pod
         return headers
 
-    async def _refuse(self, exchange: Exchange, refused: Refused, send: Send) -> None:
-        if isinstance(refused, Overloaded):
-            self._engine.metrics.rejected.labels(refused.code).inc()
-        if isinstance(refused, ClientGone):
-            exchange.status = refused.status
-        elif exchange.status == 0:
-            body = problem_body(refused, exchange.request_id)
-            await send_json(send, refused.status, body, problem_headers(refused))
-
     def _record(self, exchange: Exchange) -> None:
+        if isinstance(exchange.refused, Overloaded):
+            self._engine.metrics.rejected.labels(exchange.refused.code).inc()
         seconds = time.monotonic() - exchange.started
         route = exchange.path if exchange.path in self._routes else "other"
         self._engine.metrics.requests.labels(route, str(exchange.status)).inc()

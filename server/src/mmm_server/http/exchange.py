@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from mmm_server.errors import ClientGone, Malformed, SlowClient, TooLarge
+from mmm_server.errors import ClientGone, Malformed, Refused, SlowClient, TooLarge
 
 KEY = "mmm.exchange"
 
@@ -23,6 +23,7 @@ class Exchange:
     path: str
     started: float = field(default_factory=time.monotonic)
     status: int = 0
+    refused: Refused | None = None
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -1,32 +1,29 @@
 """/livez, /readyz and /startupz: what a probe needs to know, and with ?verbose also why."""
 
-from fastapi import APIRouter, Request
+from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
 
 
-def health_routes(engine: Engine) -> APIRouter:
-    """The probes of one engine."""
-    router = APIRouter(tags=["health"])
+def add_health_routes(app: FastAPI, engine: Engine) -> None:
+    """Adds the probes of one engine."""
 
-    @router.get("/livez", response_class=PlainTextResponse)
+    @app.get("/livez", response_class=PlainTextResponse)
     async def livez(request: Request) -> Response:
         """Whether a restart would not help: 503 once the inference thread is dead or stuck."""
         return _report(request, engine, engine.alive)
 
-    @router.get("/readyz", response_class=PlainTextResponse)
+    @app.get("/readyz", response_class=PlainTextResponse)
     async def readyz(request: Request) -> Response:
         """Whether traffic is wanted: the model is loaded and warm, and the server is not draining."""
         return _report(request, engine, engine.lifecycle.ready and engine.alive)
 
-    @router.get("/startupz", response_class=PlainTextResponse)
+    @app.get("/startupz", response_class=PlainTextResponse)
     async def startupz(request: Request) -> Response:
         """Whether the model was loaded and warmed up."""
         return _report(request, engine, engine.lifecycle.answering)
-
-    return router
 
 
 def _report(request: Request, engine: Engine, good: bool) -> Response:

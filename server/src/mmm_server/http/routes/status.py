@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import APIRouter
+from fastapi import FastAPI
 from starlette.responses import Response
 
 from mmm_server.engine.engine import Engine
@@ -20,27 +20,24 @@ def build_version() -> str:
         return "unknown"
 
 
-def operations_routes(engine: Engine) -> APIRouter:
-    """The operations routes of one engine."""
-    router = APIRouter(tags=["operations"])
+def add_operations_routes(app: FastAPI, engine: Engine) -> None:
+    """Adds the operations routes of one engine."""
     build = {"version": build_version()}
 
-    @router.get("/metrics")
+    @app.get("/metrics")
     async def metrics() -> Response:
         """Everything, for Prometheus."""
         return Response(engine.metrics.render(), media_type=CONTENT_TYPE)
 
-    @router.get("/v1/status")
+    @app.get("/v1/status")
     async def status() -> dict[str, object]:
         """What is served, on what, and how it is doing: the operator reads this."""
         return {**_status(engine), "build": build}
 
-    @router.get("/version")
+    @app.get("/version")
     async def show_version() -> dict[str, str]:
         """The build."""
         return build
-
-    return router
 
 
 def _status(engine: Engine) -> dict[str, object]:

@@ -1,0 +1,78 @@
+"""Tiny model directories: random weights, made in a second, enough to compare the server with the reference."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+PRINTABLE = [chr(code) for code in range(33, 127)]
+START, END = "<|startoftext|>", "<|endoftext|>"
+TEXT_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+IMAGE_TOWER = {**TEXT_TOWER, "image_size": 64, "patch_size": 16}
+
+
+def write_fake(directory: Path, **faults: object) -> Path:
+    """A model directory of the fake dual encoder with faults."""
+    directory.mkdir(parents=True, exist_ok=True)
+    config = {"architectures": ["FakeDualEncoder"], "model_type": "fake", "fake": faults}
+    (directory / "config.json").write_text(json.dumps(config))
+    return directory
+
+
+def write_clip(directory: Path, *, processor: dict[str, Any] | None = None) -> Path:
+    """A CLIP directory; `processor` replaces settings of its image processor."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
+    from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+    vocabulary = {token: index for index, token in enumerate(_tokens())}
+    special = {"bos_token_id": vocabulary[START], "eos_token_id": vocabulary[END], "pad_token_id": vocabulary[END]}
+    text = {**TEXT_TOWER, "vocab_size": len(vocabulary), "max_position_embeddings": 77, **special}
+    torch.manual_seed(7)
+    model = CLIPModel(CLIPConfig(text_config=text, vision_config=IMAGE_TOWER, projection_dim=24))
+    _amplify(model)
+    model.save_pretrained(directory)
+    CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(directory)
+    sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
+    CLIPImageProcessorPil(**{**sizes, **(processor or {})}).save_pretrained(directory)
+    return directory
+
+
+def write_siglip(directory: Path) -> Path:
+    """A SigLIP directory, with CLIP's tokenizer as SigLIP's needs sentencepiece files."""
+    import torch
+    from transformers import CLIPTokenizer, SiglipConfig, SiglipModel
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    vocabulary = {token: index for index, token in enumerate(_tokens())}
+    special = {"bos_token_id": vocabulary[START], "eos_token_id": vocabulary[END], "pad_token_id": vocabulary[END]}
+    text = {
+        **TEXT_TOWER,
+        "vocab_size": len(vocabulary),
+        "max_position_embeddings": 32,
+        "projection_size": 32,
+        **special,
+    }
+    torch.manual_seed(11)
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=IMAGE_TOWER))
+    _amplify(model)
+    model.save_pretrained(directory)
+    CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(directory)
+    SiglipImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(directory)
+    return directory
+
+
+def _tokens() -> list[str]:
+    return [*PRINTABLE, *(f"{letter}</w>" for letter in PRINTABLE), START, END]
+
+
+def _amplify(model: Any) -> None:
+    """Larger weights: with the usual initialisation every answer would be nearly the same."""
+    import torch
+
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() > 1:
+                parameter.mul_(6.0)
