@@ -29,7 +29,7 @@
     - create
     - patch
     - delete
-# where applications reach the model
+# where applications reach the model; never deleted by us
 - apiGroups:
     - ''
   resources:
@@ -40,7 +40,6 @@
     - watch
     - create
     - patch
-    - delete
 # spec.autoscaling
 - apiGroups:
     - autoscaling

@@ -20,16 +20,17 @@ class Grant(NamedTuple):
 
 _SEE = ("get", "list", "watch")
 # Server-side apply is a patch; when the object is new, the API server asks for create as well.
-_OWN = (*_SEE, "create", "patch", "delete")
+_KEEP = (*_SEE, "create", "patch")
+_OWN = (*_KEEP, "delete")
 
 OPERATOR = (
     Grant(names.GROUP, names.PLURAL, _SEE, "what the users want"),
     Grant(names.GROUP, f"{names.PLURAL}/status", ("get", "patch"), "what runs"),
     Grant("apps", "deployments", _OWN, "one per revision"),
-    Grant("", "services", _OWN, "where applications reach the model"),
+    Grant("", "services", _KEEP, "where applications reach the model; never deleted by us"),
     Grant("autoscaling", "horizontalpodautoscalers", _OWN, "spec.autoscaling"),
     Grant("policy", "poddisruptionbudgets", _OWN, "node drains must not take the last pod"),
-    Grant("", "persistentvolumeclaims", (*_SEE, "create", "patch"), "cache.claimTemplate; never deleted by us"),
+    Grant("", "persistentvolumeclaims", _KEEP, "cache.claimTemplate; never deleted by us"),
     Grant("", "pods", _SEE, "why a model does not serve"),
     Grant("", "secrets", ("get",), "the credentials of spec.storage"),
     Grant("events.k8s.io", "events", ("create",), "what happened, for kubectl describe"),
