@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dev.generate import chart, install
+from dev.generate.metrics import metrics_reference
 from dev.generate.text import markdown_note, yaml_text
 from mmm_operator.api.crd import crd
 from mmm_operator.api.docs import api_reference, conditions_reference
@@ -25,6 +26,7 @@ _FILES: dict[str, Callable[[], str]] = {
     "crds/multimodalmodels.serving.multimodal.dev.yaml": lambda: yaml_text(crd(), source="mmm_operator.api"),
     "docs/api.md": _api_reference,
     "docs/conditions.md": _conditions_reference,
+    "docs/metrics.md": metrics_reference,
     "charts/multimodal-operator/templates/crd.yaml": chart.crd_template,
     "charts/multimodal-operator/templates/_rules.tpl": chart.rules_template,
     "charts/multimodal-operator/VALUES.md": chart.values_table,
