@@ -1,14 +1,23 @@
 """A real control plane for all integration tests: etcd, API server, controllers and scheduler, but no node."""
 
+import base64
+import itertools
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from dev.localcluster import LocalCluster
+from dev.localcluster.s3 import S3Server
+from mmm_operator import names
+from mmm_operator.snapshot import Manifest
+from tests.integration.bucket import BUCKET, Bucket
+from tests.integration.objects import Objects
+from tests.integration.operator_process import Audit, Operator, install_account
 
 CRD = Path(__file__).resolve().parents[2] / "crds/multimodalmodels.serving.multimodal.dev.yaml"
 
@@ -35,3 +44,69 @@ def api(cluster: LocalCluster) -> Iterator[httpx.Client]:
     context.load_cert_chain(user["client-certificate"], user["client-key"])
     with httpx.Client(base_url=server["server"], verify=context, timeout=30) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """An S3 server with an empty bucket."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "server" / "data" / BUCKET).mkdir(parents=True)
+    with S3Server(folder / "server") as server:
+        yield Bucket(server, folder)
+
+
+@pytest.fixture(scope="session")
+def account(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The kubeconfig of the operator's own ServiceAccount."""
+    return install_account(cluster, tmp_path_factory.mktemp("account"))
+
+
+@pytest.fixture(scope="module")
+def operator(account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    """A running operator for all tests of a module; at the end nothing in it may have gone wrong."""
+    operator = Operator(account, tmp_path_factory.mktemp("operator") / "operator.log")
+    operator.start()
+    try:
+        operator.wait_until_ready()
+        yield operator
+    finally:
+        code = operator.end()
+    assert code == 0
+    assert operator.complaints() == []
+
+
+@pytest.fixture
+def audit(cluster: LocalCluster) -> Audit:
+    """The API server's record of what the operator did."""
+    return Audit(cluster.audit_log)
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def objects(api: httpx.Client, bucket: Bucket) -> Iterator[Objects]:
+    """A new namespace that holds the credentials of the bucket."""
+    found = Objects(api, f"test-{next(_numbers)}")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found.namespace}}
+    api.post("/api/v1/namespaces", json=namespace).raise_for_status()
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in bucket.credentials.items()}
+    found.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "data": data})
+    yield found
+    api.delete(f"/api/v1/namespaces/{found.namespace}").raise_for_status()
+
+
+@pytest.fixture
+def make_mmm(bucket: Bucket) -> Callable[..., Manifest]:
+    """Builds a MultimodalModel that serves a version from the bucket."""
+
+    def make(version: str = "1", name: str = "clip", **spec: Any) -> Manifest:
+        model = {"uri": f"s3://{BUCKET}/clip", "version": version, "pollIntervalSeconds": 5}
+        return {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "metadata": {"name": name},
+            "spec": {"model": {**model, **spec.pop("model", {})}, "storage": bucket.storage, **spec},
+        }
+
+    return make

@@ -40,7 +40,7 @@ class Controller:
         self._metrics = metrics
         self._rng = rng or random.Random()
         self._known: set[Key] = set()
-        self._last_beat = time.monotonic()
+        self._last_beat = _now()
         metrics.depth.set_function(lambda: len(self.queue))
 
     def notice(self, key: Key) -> None:
@@ -51,7 +51,7 @@ class Controller:
     @property
     def silence(self) -> float:
         """Seconds since a worker last took the heartbeat off the queue."""
-        return time.monotonic() - self._last_beat
+        return _now() - self._last_beat
 
     async def run(self) -> None:
         """Work until cancelled; ends only by a mistake in this module or the queue."""
@@ -66,7 +66,7 @@ class Controller:
             key = await self.queue.get()
             try:
                 if key == HEARTBEAT:
-                    self._last_beat = time.monotonic()
+                    self._last_beat = _now()
                 else:
                     await self._attempt(key)
             finally:
@@ -114,6 +114,10 @@ class Controller:
             await asyncio.sleep(period)
             for key in self._known:
                 self.queue.add(key, self._rng.uniform(0.0, RESYNC_SPREAD * period))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def classify(error: Exception) -> str:

@@ -1,0 +1,110 @@
+"""The objects of one namespace of a real API server, for tests that wait for things to become true."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import httpx
+
+from mmm_operator import names
+from mmm_operator.kube.resources import path
+from mmm_operator.snapshot import Manifest
+
+T = TypeVar("T")
+
+DEADLINE_SECONDS = 30.0
+MERGE = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
+    """What `look` returns, once that is true; an AssertionError inside it counts as not yet."""
+    end = time.monotonic() + seconds
+    while True:
+        problem: AssertionError | None = None
+        try:
+            found = look()
+        except AssertionError as error:
+            problem, found = error, None
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise problem or AssertionError(f"not true within {seconds:g} s, at last: {found!r}")
+        time.sleep(0.05)
+
+
+class Objects:
+    """Everything in one namespace."""
+
+    def __init__(self, api: httpx.Client, namespace: str) -> None:
+        self.api = api
+        self.namespace = namespace
+
+    def get(self, kind: str, name: str) -> Manifest | None:
+        answer = self.api.get(path(kind, self.namespace, name))
+        if answer.status_code == 404:
+            return None
+        return _body(answer)
+
+    def need(self, kind: str, name: str) -> Manifest:
+        found = self.get(kind, name)
+        assert found is not None, f"there is no {kind} {name}"
+        return found
+
+    def list(self, kind: str, labels: Mapping[str, str] | None = None) -> list[Manifest]:
+        query = {"labelSelector": names.selector_text(dict(labels))} if labels else {}
+        found: list[Manifest] = _body(self.api.get(path(kind, self.namespace), params=query))["items"]
+        return found
+
+    def create(self, manifest: Manifest) -> Manifest:
+        return _body(self.api.post(path(manifest["kind"], self.namespace), json=manifest))
+
+    def patch(self, kind: str, name: str, change: Any, sub: str = "", how: str = MERGE) -> Manifest:
+        where = path(kind, self.namespace, name, sub)
+        return _body(self.api.patch(where, json=change, headers={"Content-Type": how}))
+
+    def delete(self, kind: str, name: str) -> None:
+        _body(self.api.delete(path(kind, self.namespace, name)))
+
+    def mmm(self, name: str = "clip") -> Manifest:
+        return self.need(names.KIND, name)
+
+    def deployments(self) -> dict[str, Manifest]:
+        """The Deployments, by the model version that they serve."""
+        return {item["metadata"]["labels"][names.LABEL_VERSION]: item for item in self.list("Deployment")}
+
+    def condition(self, type_: str, name: str = "clip") -> Manifest:
+        conditions = self.mmm(name).get("status", {}).get("conditions", [])
+        found: Manifest | None = next((item for item in conditions if item["type"] == type_), None)
+        assert found is not None, f"no condition {type_} among {[item['type'] for item in conditions]}"
+        return found
+
+    def make_pods_ready(self, labels: Mapping[str, str] | None = None) -> int:
+        """Say of every pod that it runs and is ready, as a kubelet would; the answer is how many pods there are."""
+        pods = self.list("Pod", labels)
+        for pod in pods:
+            if not is_ready(pod):
+                self.patch("Pod", pod["metadata"]["name"], READY, "status", STRATEGIC)
+        return len(pods)
+
+
+READY: Manifest = {
+    "status": {
+        "phase": "Running",
+        "conditions": [
+            {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            for kind in ("Initialized", "ContainersReady", "Ready")
+        ],
+    }
+}
+
+
+def is_ready(pod: Manifest) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def _body(answer: httpx.Response) -> Manifest:
+    assert answer.is_success, f"{answer.request.method} {answer.request.url.path}: {answer.text}"
+    found: Manifest = answer.json()
+    return found

@@ -1,0 +1,147 @@
+"""The operator as a real process, with the rights of the chart and nothing more."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from dev.localcluster import LocalCluster
+from dev.localcluster.layout import free_ports
+from mmm_operator.rbac import OPERATOR
+from mmm_operator.snapshot import Manifest
+from tests.integration.objects import eventually
+
+NAMESPACE = "mmm-system"
+ACCOUNT = "mmm-operator"
+USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+SERVER_IMAGE = "registry.example/mmm-server:1"
+WRITING = {"create", "update", "patch", "delete", "deletecollection"}
+
+
+@dataclass
+class Operator:
+    """One operator process; its log survives restarts."""
+
+    kubeconfig: Path
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    port: int = field(default_factory=lambda: free_ports(1)[0])
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        settings = {
+            "KUBECONFIG": str(self.kubeconfig),
+            "MMM_OPERATOR_SERVER_IMAGE": SERVER_IMAGE,
+            "MMM_OPERATOR_HTTP_PORT": str(self.port),
+            **self.environment,
+        }
+        command = [sys.executable, "-m", "mmm_operator", "run"]
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=output, stderr=output)
+
+    def wait_until_ready(self) -> None:
+        eventually(lambda: self.status_of("/readyz") == 200)
+
+    def end(self, wish: signal.Signals = signal.SIGTERM) -> int:
+        """The exit code after a signal; -9 when it had to be killed or was meant to."""
+        assert self.process is not None
+        self.process.send_signal(wish)
+        try:
+            return self.process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def status_of(self, path: str) -> int:
+        assert self.process is not None
+        assert self.process.poll() is None, f"the operator ended:\n{self.log.read_text()}"
+        try:
+            return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5).status_code
+        except httpx.TransportError:
+            return 0
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over all its labels."""
+        page = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5).text
+        found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", page, re.MULTILINE)
+        return sum(map(float, found))
+
+    def complaints(self) -> list[Manifest]:
+        """Log lines that say that something went wrong inside the operator."""
+        lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["level"] in ("ERROR", "CRITICAL")]
+
+
+def install_account(cluster: LocalCluster, folder: Path) -> Path:
+    """The kubeconfig of a ServiceAccount that may do what the chart grants."""
+    rules = [{"apiGroups": [g.group], "resources": [g.resource], "verbs": list(g.verbs)} for g in OPERATOR]
+    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
+    rbac = "rbac.authorization.k8s.io"
+    objects = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}},
+        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
+        {
+            "apiVersion": f"{rbac}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": ACCOUNT},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": ACCOUNT},
+            "subjects": [subject],
+        },
+    ]
+    for item in objects:
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(item))
+    config = json.loads(cluster.kubeconfig.read_text())
+    token = cluster.kubectl("create", "token", ACCOUNT, "-n", NAMESPACE, "--duration=8h").strip()
+    config["users"][0]["user"] = {"token": token}
+    target = folder / "operator.kubeconfig"
+    target.write_text(json.dumps(config))
+    return target
+
+
+@dataclass
+class Audit:
+    """What the API server recorded about the operator."""
+
+    log: Path
+
+    def requests(self, since: int = 0, namespace: str | None = None) -> Iterator[Manifest]:
+        with self.log.open("rb") as lines:
+            lines.seek(since)
+            for line in lines:
+                entry = json.loads(line)
+                mine = entry["user"]["username"] == USER
+                if mine and namespace in (None, entry.get("objectRef", {}).get("namespace")):
+                    yield entry
+
+    def writes(self, since: int = 0, namespace: str | None = None) -> Sequence[str]:
+        """The writes, as "patch deployments/status clip"."""
+        return [describe(entry) for entry in self.requests(since, namespace) if entry["verb"] in WRITING]
+
+    def now(self) -> int:
+        """A place in the record, for `since`."""
+        return self.log.stat().st_size
+
+    @contextmanager
+    def quiet_for(self, seconds: float, namespace: str | None = None) -> Iterator[None]:
+        """Fails unless the operator writes nothing for so long after the block."""
+        yield
+        since = self.now()
+        time.sleep(seconds)  # the absence of something can only be waited for
+        writes = self.writes(since, namespace)
+        assert not writes, f"written at rest: {writes}"
+
+
+def describe(entry: Manifest) -> str:
+    target = entry["objectRef"]
+    resource = target["resource"] + (f"/{target['subresource']}" if "subresource" in target else "")
+    return f"{entry['verb']} {resource} {target.get('name', '')}".strip()

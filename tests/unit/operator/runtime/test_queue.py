@@ -1,0 +1,180 @@
+"""The work queue: nothing twice, nothing forgotten, nobody starved."""
+
+import asyncio
+import random
+
+import pytest
+
+from mmm_operator.runtime.queue import LONGEST_BACKOFF_SECONDS, WorkQueue
+from mmm_operator.snapshot import Key
+from tests.unit.operator.runtime.virtual_time import run
+
+A, B, C = (Key("default", name) for name in "abc")
+
+
+class Worker:
+    """Takes keys off a queue, needs a second for each, and notes when it had what."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self.queue = queue
+        self.runs: list[tuple[Key, float]] = []
+        self.at_work: list[Key] = []
+
+    async def work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            key = await self.queue.get()
+            assert key not in self.at_work, "two workers have one key"
+            self.at_work.append(key)
+            self.runs.append((key, loop.time()))
+            await asyncio.sleep(1)
+            self.at_work.remove(key)
+            self.queue.done(key)
+
+    async def for_seconds(self, seconds: float, workers: int = 1) -> list[Key]:
+        tasks = [asyncio.create_task(self.work()) for _ in range(workers)]
+        await asyncio.sleep(seconds)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return [key for key, _ in self.runs]
+
+
+def test_a_burst_of_one_key_while_nobody_works_is_one_run() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        for _ in range(200):
+            queue.add(A)
+        return await Worker(queue).for_seconds(10)
+
+    assert run(scenario()) == [A]
+
+
+def test_a_burst_of_one_key_while_it_is_worked_on_is_one_more_run() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        queue.add(A)
+        worker = Worker(queue)
+        working = asyncio.create_task(worker.for_seconds(10, workers=4))
+        await asyncio.sleep(0.5)
+        for _ in range(200):
+            queue.add(A)
+        return await working
+
+    assert run(scenario()) == [A, A]
+
+
+def test_two_workers_never_have_the_same_key() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        worker = Worker(queue)
+        working = asyncio.create_task(worker.for_seconds(30, workers=8))
+        for moment in range(100):
+            queue.add(random.Random(moment).choice((A, B, C)))
+            await asyncio.sleep(0.1)
+        return await working
+
+    assert set(run(scenario())) == {A, B, C}
+
+
+def test_keys_are_served_in_the_order_of_their_arrival() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        for key in (B, A, C, B):
+            queue.add(key)
+        return await Worker(queue).for_seconds(10)
+
+    assert run(scenario()) == [B, A, C]
+
+
+def test_a_busy_key_does_not_starve_the_others() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        worker = Worker(queue)
+        working = asyncio.create_task(worker.for_seconds(20))
+        queue.add(A)
+        await asyncio.sleep(0.5)
+        queue.add(B)
+        for _ in range(100):
+            queue.add(A)
+            await asyncio.sleep(0.1)
+        return await working
+
+    assert run(scenario())[:3] == [A, B, A]
+
+
+def test_a_key_that_is_added_first_goes_before_all_that_wait() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        queue.add(A)
+        queue.add(B)
+        queue.add(C, first=True)
+        return await Worker(queue).for_seconds(10)
+
+    assert run(scenario()) == [C, A, B]
+
+
+def test_of_two_delays_the_shorter_one_counts() -> None:
+    async def scenario() -> list[tuple[Key, float]]:
+        queue = WorkQueue()
+        queue.add(A, 60)
+        queue.add(A, 5)
+        queue.add(A, 30)
+        worker = Worker(queue)
+        await worker.for_seconds(100)
+        return worker.runs
+
+    assert run(scenario()) == [(A, 5.0)]
+
+
+def test_a_run_makes_a_pending_delay_void() -> None:
+    async def scenario() -> list[tuple[Key, float]]:
+        queue = WorkQueue()
+        queue.add(A, 50)
+        queue.add(A)
+        worker = Worker(queue)
+        await worker.for_seconds(100)
+        return worker.runs
+
+    assert run(scenario()) == [(A, 0.0)]
+
+
+def test_backoff_grows_up_to_its_limit_and_is_spread() -> None:
+    async def scenario() -> list[float]:
+        queue = WorkQueue(random.Random(7))
+        return [queue.retry(A) for _ in range(200)]
+
+    delays = run(scenario())
+    assert all(delay <= 0.5 * 2**n for n, delay in enumerate(delays[:7]))
+    assert 50 < max(delays) <= LONGEST_BACKOFF_SECONDS
+    assert len({round(delay, 3) for delay in delays}) > 190
+
+
+def test_backoff_starts_anew_after_a_success() -> None:
+    async def scenario() -> float:
+        queue = WorkQueue(random.Random(7))
+        for _ in range(20):
+            queue.retry(A)
+        queue.succeeded(A)
+        return queue.retry(A)
+
+    assert run(scenario()) <= 0.5
+
+
+def test_backoff_is_not_shorter_than_the_server_asks_for() -> None:
+    async def scenario() -> float:
+        return WorkQueue().retry(A, at_least=17.0)
+
+    assert run(scenario()) == pytest.approx(17.0)
+
+
+def test_backoff_of_one_key_does_not_hold_up_another() -> None:
+    async def scenario() -> list[tuple[Key, float]]:
+        queue = WorkQueue()
+        queue.retry(A, at_least=20)
+        queue.add(B)
+        worker = Worker(queue)
+        await worker.for_seconds(100)
+        return worker.runs
+
+    assert run(scenario()) == [(B, 0.0), (A, 20.0)]
