@@ -3,8 +3,8 @@
 import http.client
 import json
 import ssl
-import time
-from collections.abc import Callable, Mapping
+import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,10 @@ class Api:
         except (OSError, http.client.HTTPException):
             return False
 
-    def get(self, path: str) -> Object | None:
+    def get(self, path: str, timeout: float = 30) -> Object | None:
         """An object; None if there is none."""
         try:
-            return self._json("GET", path)
+            return self._json("GET", path, timeout=timeout)
         except ApiError as error:
             if error.status == 404:
                 return None
@@ -52,8 +52,10 @@ class Api:
         """The object at `path` after a list of JSON patch operations."""
         return self._json("PATCH", path, "application/json-patch+json", changes)
 
-    def _json(self, method: str, path: str, kind: str | None = None, body: object = None) -> Object:
-        status, text = self._request(method, path, kind, None if body is None else json.dumps(body))
+    def _json(
+        self, method: str, path: str, kind: str | None = None, body: object = None, timeout: float = 30
+    ) -> Object:
+        status, text = self._request(method, path, kind, None if body is None else json.dumps(body), timeout)
         if status >= 400:
             raise ApiError(status, text[:500])
         answer: Object = json.loads(text)
@@ -71,27 +73,10 @@ class Api:
             connection.close()
 
 
-class Deadline:
-    """Polling that ends: `while deadline.open(): …`."""
-
-    def __init__(self, seconds: float, pause: float = 0.05) -> None:
-        self._end = time.monotonic() + seconds
-        self._pause = pause
-        self._first = True
-
-    def open(self) -> bool:
-        """Whether there is time for one more try; waits a moment before each but the first."""
-        if self._first:
-            self._first = False
-            return True
-        time.sleep(self._pause)
-        return time.monotonic() < self._end
-
-    @classmethod
-    def met(cls, condition: Callable[[], bool], seconds: float) -> bool:
-        """Whether the condition came true in time."""
-        deadline = cls(seconds)
-        while deadline.open():
-            if condition():
-                return True
+def answers_http(url: str) -> bool:
+    """Whether a plain GET is answered with success, within two seconds."""
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
         return False

@@ -1,6 +1,9 @@
 """etcd, the API server, the controller manager and the scheduler."""
 
-from dev.localcluster.api import Api, Deadline
+from collections.abc import Callable
+
+from dev.localcluster.api import Api, answers_http
+from dev.localcluster.deadline import Deadline
 from dev.localcluster.layout import Layout, Network
 from dev.localcluster.pki import SERVICE_RANGE
 from dev.localcluster.processes import ProcessError, Program
@@ -27,31 +30,16 @@ class ControlPlane:
 
         Raises ProcessError when it does not get so far within a minute.
         """
-        self.etcd().ensure()
-        server = self.api_server()
-        if not server.ensure() and not Deadline.met(self.api.ready, 5):
-            server.restart()  # alive, but no longer answering
-        self._await_ready(server)
-        for program in (self.controller_manager(), self.scheduler()):
-            program.ensure()  # only now: both exit when they meet a server that is not ready
+        for program in self.programs():  # in this order: the last two exit when they meet a server that is not ready
+            program.up()
         # Until this account exists nobody can create a pod.
         account = "/api/v1/namespaces/default/serviceaccounts/default"
         if not Deadline.met(lambda: self.api.get(account) is not None, 60):
             raise ProcessError(f"the controllers do not work:\n{self.controller_manager().tail()}")
 
     def healthy(self) -> bool:
-        """Whether all four run and the API server says that it is ready."""
-        return all(program.runs() for program in self.programs()) and self.api.ready()
-
-    def _await_ready(self, server: Program) -> None:
-        deadline = Deadline(60)
-        while deadline.open():
-            if self.api.ready():
-                return
-            for program in (self.etcd(), server):
-                if not program.runs():
-                    raise ProcessError(f"{program.name} ended:\n{program.tail()}")
-        raise ProcessError(f"the API server did not become ready within a minute:\n{server.tail()}")
+        """Whether all four run, and those that can be asked answer."""
+        return all(program.healthy() for program in self.programs())
 
     def etcd(self) -> Program:
         """The store."""
@@ -66,6 +54,7 @@ class ControlPlane:
             f"--initial-advertise-peer-urls={peers}",
             f"--initial-cluster=default={peers}",
             "--unsafe-no-fsync",  # safe against killed programs; after a power cut the cluster is made anew anyway
+            answers=lambda: answers_http(f"{clients}/health"),
         )
 
     def api_server(self) -> Program:
@@ -101,6 +90,7 @@ class ControlPlane:
             "--allow-privileged=true",
             f"--audit-log-path={self.layout.logs}/audit.log",
             f"--audit-policy-file={self.layout.state}/audit-policy.json",
+            answers=self.api.ready,
         )
 
     def controller_manager(self) -> Program:
@@ -133,5 +123,5 @@ class ControlPlane:
             "--secure-port=0",  # nobody asks them anything, and several clusters may live on one machine
         ]
 
-    def _program(self, name: str, *arguments: str) -> Program:
-        return Program(name, [tool(name), *arguments], self.layout.run, self.layout.logs)
+    def _program(self, name: str, *arguments: str, answers: Callable[[], bool] = lambda: True) -> Program:
+        return Program(name, [tool(name), *arguments], self.layout.run, self.layout.logs, answers=answers)

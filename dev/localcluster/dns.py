@@ -7,11 +7,11 @@ import secrets
 import socket
 from pathlib import Path
 
-from dev.localcluster.api import Api, Deadline
+from dev.localcluster.api import Api
 from dev.localcluster.layout import Layout, Network, write
 from dev.localcluster.node import DNS_SERVICE
 from dev.localcluster.objects import endpoint_slice
-from dev.localcluster.processes import ProcessError, Program
+from dev.localcluster.processes import Program
 from dev.tools import tool
 
 _ROLE = "rbac.authorization.k8s.io"
@@ -32,15 +32,11 @@ class Dns:
         """
         self._apply_objects()
         self._write_configuration()
-        program = self.program()
-        if not program.ensure() and not self.answers():
-            program.restart()
-        if not Deadline.met(lambda: self.answers() or not program.runs(), 60) or not program.runs():
-            raise ProcessError(f"DNS did not come up:\n{program.tail()}")
+        self.program().up()
 
     def healthy(self) -> bool:
         """Whether CoreDNS runs and knows the cluster's names."""
-        return self.program().runs() and self.answers()
+        return self.program().healthy()
 
     def answers(self) -> bool:
         """Whether the name of the API server is resolved."""
@@ -49,7 +45,7 @@ class Dns:
     def program(self) -> Program:
         """CoreDNS."""
         command: list[str | Path] = [tool("coredns"), "-conf", self.layout.state / "Corefile"]
-        return Program("coredns", command, self.layout.run, self.layout.logs)
+        return Program("coredns", command, self.layout.run, self.layout.logs, answers=self.answers)
 
     def _write_configuration(self) -> None:
         file = self.layout.state / "Corefile"

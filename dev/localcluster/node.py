@@ -7,19 +7,16 @@ exceptions are fixed by their programs: the kubelet's device-plugin folder, and 
 import json
 import os
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from dev.localcluster import images
-from dev.localcluster.api import Api, Deadline
+from dev.localcluster.api import Api, ApiError, Object, answers_http
 from dev.localcluster.controlplane import POD_RANGE
 from dev.localcluster.layout import Layout, Network, write
 from dev.localcluster.pki import NODE_NAME
-from dev.localcluster.processes import ProcessError, Program
+from dev.localcluster.processes import Program
 from dev.tools import tool
-from dev.tools.packages import SYSTEM_PATH
 
 NODE_POD_RANGE = "10.244.0.0/24"
 BRIDGE = "mmo-cni0"
@@ -68,25 +65,35 @@ class Node:
         """
         tune_kernel()
         self._write_configuration()
-        self.containerd().ensure()
-        self._await(self._runtime_answers, self.containerd(), 30)
+        self.containerd().up()
         if images.PAUSE_IMAGE not in self.images():
             images.load(images.pause_archive(self.layout.node / "pause"), self.importer())
-        self.kubelet().ensure()
-        self.proxy().ensure()
-        self._await(self.ready, self.kubelet(), 90)
-        self._await(_services_routed, self.proxy(), 60)
+        for program in (self.kubelet(), self.proxy()):
+            program.up(90)
 
     def healthy(self) -> bool:
-        """Whether all programs run, the node is Ready and Services are routed."""
-        return all(program.runs() for program in self.programs()) and self.ready() and _services_routed()
+        """Whether all programs run, the node is Ready, and Services are routed."""
+        return all(program.healthy() for program in self.programs())
 
     def ready(self) -> bool:
-        """Whether pods can be scheduled to the node now."""
-        node = self.api.get(self.path)
+        """Whether pods can be scheduled to the node now, and those that are there can be reached."""
+        try:
+            return self._schedulable() and self._kubelet_knows_its_pods()
+        except (ApiError, OSError):
+            return False
+
+    def _schedulable(self) -> bool:
+        node = self.api.get(self.path, timeout=3)
         if node is None or node["spec"].get("taints"):
             return False
         return any(c["type"] == "Ready" and c["status"] == "True" for c in node["status"].get("conditions", []))
+
+    def _kubelet_knows_its_pods(self) -> bool:
+        """Asked of the kubelet itself: for a while the node's status says Ready of one that is dead or just starts."""
+        query = f"/api/v1/pods?fieldSelector=spec.nodeName={NODE_NAME},status.phase=Running"
+        bound = self.api.get(query, timeout=3)
+        known = self.api.get(f"{self.path}/proxy/pods", timeout=3)
+        return bound is not None and known is not None and _names(bound) <= _names(known)
 
     def images(self) -> list[str]:
         """The names of the images that containerd has."""
@@ -101,35 +108,41 @@ class Node:
         return [tool("ctr"), "--address", self.socket, "--namespace", "k8s.io"]
 
     def _runtime_answers(self) -> bool:
-        return subprocess.run([*self._ctr(), "version"], capture_output=True).returncode == 0
-
-    def _await(self, condition: Callable[[], bool], program: Program, seconds: float) -> None:
-        if not Deadline.met(lambda: condition() or not program.runs(), seconds) or not program.runs():
-            raise ProcessError(f"the node did not come up, see {program.log}:\n{program.tail()}")
+        try:
+            return subprocess.run([*self._ctr(), "version"], capture_output=True, timeout=3).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     def containerd(self) -> Program:
         """The container runtime, with its shim beside it on the PATH."""
-        path = os.pathsep.join([str(tool("containerd-shim-runc-v2").parent), SYSTEM_PATH])
+        # A fixed path, for it is part of what is compared: callers with different ones must not restart it in turn.
+        path = os.pathsep.join([str(tool("containerd-shim-runc-v2").parent), os.defpath, "/usr/sbin", "/sbin"])
         config = self.layout.node / "containerd.toml"
-        return self._program("containerd", tool("containerd"), "--config", config, environment={"PATH": path})
+        return Program(
+            "containerd",
+            [tool("containerd"), "--config", config],
+            self.layout.run,
+            self.layout.logs,
+            {"PATH": path},
+            self._runtime_answers,
+        )
 
     def kubelet(self) -> Program:
         """The kubelet."""
         return self._program(
             "kubelet",
-            tool("kubelet"),
             f"--config={self.layout.node}/kubelet.json",
             f"--kubeconfig={self.layout.kubeconfig_of('node')}",
             f"--hostname-override={NODE_NAME}",
             f"--node-ip={self.network.address}",
             f"--root-dir={self.layout.node}/kubelet",
+            answers=self.ready,
         )
 
     def proxy(self) -> Program:
         """The router of Services."""
         return self._program(
             "kube-proxy",
-            tool("kube-proxy"),
             f"--kubeconfig={self.layout.kubeconfig_of('proxy')}",
             f"--hostname-override={NODE_NAME}",
             f"--cluster-cidr={POD_RANGE}",
@@ -137,10 +150,11 @@ class Node:
             "--conntrack-max-per-core=0",  # leave the machine's own limit
             f"--healthz-bind-address={PROXY_HEALTH}",
             "--metrics-bind-address=127.0.0.1:10249",
+            answers=lambda: answers_http(f"http://{PROXY_HEALTH}/healthz"),
         )
 
-    def _program(self, name: str, *command: str | Path, environment: dict[str, str] | None = None) -> Program:
-        return Program(name, command, self.layout.run, self.layout.logs, environment or {})
+    def _program(self, name: str, *arguments: str, answers: Callable[[], bool]) -> Program:
+        return Program(name, [tool(name), *arguments], self.layout.run, self.layout.logs, answers=answers)
 
     def _write_configuration(self) -> None:
         node = self.layout.node
@@ -172,12 +186,8 @@ def make_cgroups() -> None:
         folder.mkdir(exist_ok=True)
 
 
-def _services_routed() -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{PROXY_HEALTH}/healthz", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def _names(pods: Object) -> set[str]:
+    return {f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pods.get("items") or []}
 
 
 def _containerd_configuration(node: Path, socket: Path) -> str:

@@ -12,13 +12,15 @@ import select
 import shlex
 import signal
 import subprocess
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dev.localcluster.deadline import Deadline
 from dev.tools.packages import SYSTEM_PATH
 
+PATIENCE = 5.0
+"""Seconds for which a running program may be silent before it counts as hung."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _LAUNCH = """
@@ -43,6 +45,8 @@ class Program:
     run: Path
     logs: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    answers: Callable[[], bool] = field(default=lambda: True, compare=False)
+    """Whether the running program does its work; must itself come to an end when it does not."""
 
     @property
     def record(self) -> Path:
@@ -64,6 +68,20 @@ class Program:
         """Whether the process lives and was started with this very command."""
         recorded = read(self.record)
         return recorded is not None and recorded.alive() and recorded.line == self.line
+
+    def up(self, seconds: float = 60) -> None:
+        """Returns when the program runs and answers; one that runs but is silent is restarted.
+
+        Raises ProcessError when it ends instead, or does not answer in time.
+        """
+        if not self.ensure() and not Deadline.met(self.answers, PATIENCE):
+            self.restart()
+        if not Deadline.met(lambda: self.answers() or not self.runs(), seconds) or not self.runs():
+            raise ProcessError(f"{self.name} did not come up, see {self.log}:\n{self.tail()}")
+
+    def healthy(self) -> bool:
+        """Whether the program runs as wanted and answers."""
+        return self.runs() and self.answers()
 
     def ensure(self) -> bool:
         """True if the program had to be started (or restarted, because its command is another now)."""
@@ -97,11 +115,8 @@ class Program:
                 stderr=output,
                 check=True,
             )
-        deadline = time.monotonic() + 10
-        while read(self.record) is None:
-            if time.monotonic() > deadline:
-                raise ProcessError(f"{self.name} could not be started:\n{self.tail()}")
-            time.sleep(0.005)
+        if not Deadline.met(lambda: read(self.record) is not None, 10):
+            raise ProcessError(f"{self.name} could not be started:\n{self.tail()}")
 
 
 @dataclass(frozen=True)

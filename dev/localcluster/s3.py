@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Self
 
 from dev.localcluster import processes
-from dev.localcluster.api import Deadline
 from dev.localcluster.choose import Cluster
 from dev.localcluster.layout import free_ports
-from dev.localcluster.processes import ProcessError, Program
+from dev.localcluster.processes import Program
 from dev.tools import tool
 
 
@@ -43,14 +42,11 @@ class S3Server:
         return self.port or int(self._port_file.read_text())
 
     def start(self) -> Self:
-        """The server itself, once it answers. Raises ProcessError when it does not within 20 seconds."""
+        """The server itself, once it answers. Raises ProcessError when it does not."""
         (self.directory / "data").mkdir(parents=True, exist_ok=True)
         if not self.port and not self._port_file.exists():
             self._port_file.write_text(str(free_ports(1)[0]))
-        program = self._program()
-        program.ensure()
-        if not Deadline.met(lambda: self.answers() or not program.runs(), 20) or not program.runs():
-            raise ProcessError(f"the S3 server did not come up:\n{program.tail()}")
+        self._program().up()
         return self
 
     def stop(self) -> None:
@@ -91,7 +87,7 @@ class S3Server:
             *("posix", *self._attributes(), self.directory / "data"),
         ]
         keys = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
-        return Program("s3", command, self.directory / "run", self.directory / "logs", keys)
+        return Program("s3", command, self.directory / "run", self.directory / "logs", keys, self.answers)
 
     def _attributes(self) -> list[str | Path]:
         """Where objects keep their attributes: with the files, or beside them on file systems that cannot."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dev.localcluster import processes
-from dev.localcluster.api import Deadline
+from dev.localcluster.deadline import Deadline
 from dev.localcluster.node import BRIDGE, cgroup_folders
 from dev.tools.packages import SYSTEM_PATH
 

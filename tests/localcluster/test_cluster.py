@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dev.localcluster import LocalCluster, processes
-from dev.localcluster.api import Deadline
+from dev.localcluster.deadline import Deadline
 from dev.localcluster.layout import node_address
 from dev.tools.pins import REPOSITORY
 

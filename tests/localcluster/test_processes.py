@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dev.localcluster import processes
-from dev.localcluster.api import Deadline
+from dev.localcluster.deadline import Deadline
 from dev.localcluster.processes import Program, Recorded
 
 
