@@ -1,7 +1,8 @@
 SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+PYTEST := python -m pytest -rs --durations=5
 
 .PHONY: help
 help: ## show the targets
@@ -11,10 +12,36 @@ help: ## show the targets
 setup: ## make .venv from the hash-pinned lock
 	@dev/setup.sh
 
-.PHONY: lock
-lock: setup ## resolve the dependencies again and pin them with hashes
-	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra dev ../pyproject.toml -o dev.lock
-	cd requirements && for part in operator server; do uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra $$part -c dev.lock ../pyproject.toml -o $$part.lock; done
+.PHONY: demo
+demo: setup ## the whole product on this machine: cluster, bucket, model, rollout under load
+	@python -u -m dev.demo
+
+.PHONY: demo-down
+demo-down: setup ## remove the demo's cluster and object store
+	@python -m dev.demo down
+
+.PHONY: test
+test: ## everything that CI checks: lint types unit test-server integration e2e
+	@started=$$SECONDS; for tier in lint types unit test-server integration e2e; do \
+	  printf '\n\033[1m── make %s\033[0m (after %s s)\n' $$tier $$((SECONDS - started)); \
+	  $(MAKE) --no-print-directory $$tier || { echo "make test: $$tier failed"; exit 1; }; \
+	done; echo; echo "make test: all tiers passed in $$((SECONDS - started)) s"
+
+.PHONY: unit
+unit: setup ## pure functions, generated files, contracts between the parts
+	$(PYTEST) tests/unit tests/contract tests/repo tests/images
+
+.PHONY: test-server
+test-server: setup tools ## the real server process and the real repository protocol
+	$(PYTEST) tests/server tests/repository
+
+.PHONY: integration
+integration: setup tools ## the operator against a real API server
+	$(PYTEST) tests/localcluster tests/charts tests/integration
+
+.PHONY: e2e
+e2e: setup tools ## the whole system on a real node
+	$(PYTEST) -s e2e
 
 .PHONY: lint
 lint: setup ## ruff and the import contracts
@@ -31,6 +58,29 @@ fmt: setup ## format the code
 types: setup ## mypy, strict
 	mypy
 
+.PHONY: tools
+tools: setup ## build the Go programs of the cluster (cached)
+	@python -m dev.tools packages
+	@python -m dev.tools build > /dev/null
+
 .PHONY: generate
-generate: setup ## make CRD, chart parts, install manifest and API docs from the code
+generate: setup tools ## write the CRD, the chart's parts, manifests and reference docs again
 	python -m dev.generate
+
+.PHONY: images
+images: setup tools ## build both container images
+	python -m dev.images build all
+
+.PHONY: bench
+bench: setup ## measure start, answers, memory and reconciles; writes build/bench
+	python -m dev.bench
+
+.PHONY: lock
+lock: setup ## resolve the dependencies again and pin them with hashes
+	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra dev ../pyproject.toml -o dev.lock
+	cd requirements && for part in operator server; do uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra $$part -c dev.lock ../pyproject.toml -o $$part.lock; done
+
+.PHONY: clean
+clean: ## remove the cluster, images, programs, models and build results
+	@if [ -x .venv/bin/python ]; then python -m dev.demo down; python -m dev.images clean; fi
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis "$${XDG_CACHE_HOME:-$$HOME/.cache}/multimodal-operator"
