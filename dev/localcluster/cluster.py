@@ -16,9 +16,10 @@ from pathlib import Path
 from dev.localcluster import claim, images, pki, processes, teardown
 from dev.localcluster.api import Api, ApiError
 from dev.localcluster.controlplane import ControlPlane
+from dev.localcluster.deadline import Deadline
 from dev.localcluster.dns import Dns
 from dev.localcluster.layout import Layout, Network, default_state, node_address, write
-from dev.localcluster.node import NODE_PACKAGES, Node
+from dev.localcluster.node import NODE_PACKAGES, Node, routed
 from dev.localcluster.objects import expose_host
 from dev.localcluster.pki import NODE_NAME
 from dev.localcluster.processes import ProcessError, Program
@@ -161,8 +162,11 @@ class LocalCluster:
         self._offer_gpus(network, count)
 
     def expose(self, namespace: str, name: str, port: int, host_port: int) -> None:
-        """Makes `<name>.<namespace>:<port>` lead to a server on this machine."""
-        expose_host(self, namespace, name, (port, host_port))
+        """Makes `<name>.<namespace>:<port>` lead to a server on this machine; returns when it does."""
+        address = expose_host(self, namespace, name, (port, host_port))
+        # Until kube-proxy knows it, packets to the address leave the machine, and whoever is out there may answer.
+        if self._has_node() and not Deadline.met(lambda: routed(address), 30):
+            raise ClusterError(f"kube-proxy does not route {name}.{namespace} ({address})")
 
     def _bring_up(self, with_node: bool) -> None:
         network = self._prepare()
@@ -211,8 +215,8 @@ class LocalCluster:
 
     def _remove(self) -> None:
         """Ends and removes everything but the lock."""
-        for record in sorted(self.layout.run.glob("*"), key=_last_started_first):
-            processes.stop(record)
+        for record in self.layout.run.glob("*"):
+            processes.stop(record, grace=0)  # what they would still put in order is removed anyway
         if claim.owns(self.state) or self.layout.node.exists():
             teardown.remove_node(self.layout.node)
         for path in self.state.glob("*"):
@@ -275,8 +279,3 @@ def run_kubectl(arguments: list[str], stdin: str | None = None) -> str:
     if result.returncode != 0:
         raise ClusterError(f"kubectl {' '.join(arguments)}: {result.stderr.strip() or result.stdout.strip()}")
     return result.stdout
-
-
-def _last_started_first(record: Path) -> float:
-    recorded = processes.read(record)
-    return 0.0 if recorded is None else -float(recorded.started)

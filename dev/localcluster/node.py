@@ -165,6 +165,12 @@ class Node:
         write(node / "kubelet.json", json.dumps(_kubelet_configuration(self.layout, self.socket), indent=2))
 
 
+def routed(address: str) -> bool:
+    """Whether connections to a Service's address are led to an endpoint."""
+    rules = subprocess.run(["iptables-save", "-t", "nat"], capture_output=True, text=True, env={"PATH": SYSTEM_PATH})
+    return any(f"-d {address}/32" in line and "-j KUBE-SVC-" in line for line in rules.stdout.splitlines())
+
+
 def tune_kernel() -> None:
     """Turns on what pods need; limits are only ever raised."""
     for name, wanted in _KERNEL_SETTINGS.items():

@@ -15,8 +15,11 @@ class Reachable(Protocol):
         """What kubectl prints."""
 
 
-def expose_host(cluster: Reachable, namespace: str, name: str, ports: tuple[int, int]) -> None:
-    """Makes `<name>.<namespace>:<first port>` lead to this machine's second port; the namespace is made if needed."""
+def expose_host(cluster: Reachable, namespace: str, name: str, ports: tuple[int, int]) -> str:
+    """The address of a Service that leads from its port (the first) to this machine's (the second).
+
+    The namespace is made if there is none.
+    """
     service_port, host_port = ports
     port = {"name": "server", "protocol": "TCP"}
     objects = [
@@ -31,6 +34,7 @@ def expose_host(cluster: Reachable, namespace: str, name: str, ports: tuple[int,
     ]
     content = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
     cluster.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", stdin=content)
+    return cluster.kubectl("get", "service", name, "--namespace", namespace, "-o=jsonpath={.spec.clusterIP}")
 
 
 def endpoint_slice(namespace: str, service: str, address: str, ports: list[dict[str, object]]) -> dict[str, object]:
