@@ -17,6 +17,7 @@ from dev.localcluster.layout import Layout, Network, write
 from dev.localcluster.pki import NODE_NAME
 from dev.localcluster.processes import Program
 from dev.tools import tool
+from dev.tools.packages import SYSTEM_PATH
 
 NODE_POD_RANGE = "10.244.0.0/24"
 BRIDGE = "mmo-cni0"
