@@ -28,7 +28,7 @@ class Reference:
         from transformers import AutoImageProcessor, AutoModel, AutoTokenizer
 
         self._model: Any = AutoModel.from_pretrained(directory, dtype=torch.float32).eval()
-        self._processor: Any = AutoImageProcessor.from_pretrained(directory)
+        self._processor: Any = AutoImageProcessor.from_pretrained(directory)  # type: ignore[no-untyped-call]
         self._tokenizer: Any = AutoTokenizer.from_pretrained(directory)
 
     def probabilities(self, images: list[Image.Image], texts: list[str], *, sigmoid: bool = False) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_one_text_field_may_hold_a_list(clip: httpx.Client, spelling: str) -> No
 
 
 def test_the_bytes_of_an_image_may_be_the_body(clip: httpx.Client, expected: np.ndarray) -> None:
-    parameters = [("labels", label) for label in LABELS]
+    parameters = {"labels": LABELS}
     body = encode(PICTURES[0], "PNG")
     answer = clip.post("/v1/classify", params=parameters, content=body, headers={"content-type": "image/png"})
     np.testing.assert_allclose(scores_of(answer), expected[:1], atol=TOLERANCE)
@@ -185,7 +185,7 @@ def test_usual_processors_are_replaced_by_our_own_plan(clip_directory: Path, sig
     pixels = np.zeros((90, 70, 3), dtype=np.uint8)
     for directory, architecture in ((clip_directory, "CLIPModel"), (siglip_directory, "SiglipModel")):
         prepared = load(directory, architecture, Wishes()).prepare_image(pixels)
-        assert (prepared.values.dtype, prepared.values.shape) == (np.uint8, (64, 64, 3))
+        assert (prepared.values.dtype.name, prepared.values.shape) == ("uint8", (64, 64, 3))
 
 
 def test_a_processor_beyond_our_plan_is_used_itself(tmp_path: Path) -> None:

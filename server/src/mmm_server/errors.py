@@ -117,6 +117,10 @@ class Refused(ServerError):
         self.detail = detail
         self.retry_after = retry_after
 
+    def about(self, subject: str) -> "Refused":
+        """The same refusal, saying which part of the request it is about."""
+        return type(self)(f"{subject}: {self.detail}", retry_after=self.retry_after)
+
 
 class Malformed(Refused):
     """The bytes are not what they claim to be."""

@@ -73,6 +73,11 @@ class Metrics:
             MODEL_INFO, "1 for what is served.", ("version", "digest", "dtype", "device"), registry=registry
         )
 
+        # A series that exists from the start lets rate() see the first event.
+        self.rejected.labels("overloaded")
+        self.text_cache.labels("hit")
+        self.text_cache.labels("miss")
+
     def watch(self, gauges: Gauges) -> None:
         """Registers the gauges that are read at scrape time."""
         for name, text, read in (

@@ -171,7 +171,10 @@ class Engine:
             self._decoding.decode_image(backend, ticket, encoded, future)
         if text_futures:
             self._decoding.prepare_texts(backend, ticket, list(text_futures), list(text_futures.values()))
-        rows = await asyncio.gather(*image_futures, *text_futures.values())
+        try:
+            rows = await asyncio.gather(*image_futures, *text_futures.values())
+        except Refused as refused:
+            raise _blame(refused, image_futures) from None
         fresh = dict(zip(text_futures, rows[len(images) :], strict=True))
         for text, vector in fresh.items():
             self._cache.put(text, vector)
@@ -267,6 +270,14 @@ def _fail(futures: Sequence[asyncio.Future[Vector]], failure: Exception) -> None
             future.set_exception(
                 failure if isinstance(failure, Refused) else InferenceFailed("The input could not be prepared.")
             )
+
+
+def _blame(refused: Refused, images: Sequence[asyncio.Future[Vector]]) -> Refused:
+    """The refusal, naming the image among several that caused it."""
+    for position, future in enumerate(images):
+        if len(images) > 1 and future.done() and not future.cancelled() and future.exception() is refused:
+            return refused.about(f"Image {position}")
+    return refused
 
 
 def _stack(rows: Sequence[Vector], backend: Backend) -> Matrix:

@@ -1,0 +1,164 @@
+"""How a server ends: a drain that loses nothing, a hanging client, a dead inference thread."""
+
+import asyncio
+import signal
+import socket
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from tests.server.conftest import Start
+from tests.server.harness import ServerProcess, wait_for
+from tests.server.pictures import base64_of, jpeg
+
+BODY = {"images": [base64_of(jpeg())], "texts": ["a", "b"]}
+
+
+@dataclass
+class Service:
+    """What a Kubernetes Service does for clients: new connections go to ready servers, old connections stay."""
+
+    servers: list[ServerProcess]
+    failures: list[str] = field(default_factory=list)
+    answers: int = 0
+    over: bool = False
+
+    async def watch(self) -> None:
+        self.ready = {server.url for server in self.servers}
+        async with httpx.AsyncClient() as probe:
+            while not self.over:
+                for url in [server.url for server in self.servers]:
+                    try:
+                        good = (await probe.get(f"{url}/readyz")).status_code == 200
+                    except httpx.TransportError:
+                        good = False
+                    (self.ready.add if good else self.ready.discard)(url)
+                await asyncio.sleep(0.05)
+
+    async def client(self, number: int) -> None:
+        """Keeps one connection until the server politely closes it, as pooled clients do."""
+        while not self.over:
+            url = sorted(self.ready)[number % len(self.ready)]
+            async with httpx.AsyncClient(base_url=url, timeout=20) as connection:
+                await self._use(connection)
+
+    async def _use(self, connection: httpx.AsyncClient) -> None:
+        while not self.over:
+            try:
+                answer = await connection.post("/predict", json=BODY)
+            except httpx.TransportError as error:
+                self.failures.append(repr(error))
+                return
+            self.answers += 1
+            if answer.status_code != 200:
+                self.failures.append(answer.text)
+            if answer.headers.get("connection") == "close":
+                return
+
+
+async def test_a_drain_under_load_loses_no_request(start_fake: Start) -> None:
+    old = start_fake(delay_seconds=0.02, MMM_DRAIN_DELAY_SECONDS=1.5, MMM_MAX_QUEUE_SECONDS=30).wait_ready()
+    new = start_fake(delay_seconds=0.02, MMM_MAX_QUEUE_SECONDS=30).wait_ready()
+    service = Service([old, new])
+    async with asyncio.TaskGroup() as group:
+        group.create_task(service.watch())
+        await asyncio.sleep(0)
+        for number in range(16):
+            group.create_task(service.client(number))
+        await until(lambda: service.answers > 100)
+        assert old.metric("mmm_requests_total") > 20
+        old.signal()
+        service.servers.remove(old)
+        service.ready.discard(old.url)
+        code = await asyncio.to_thread(old.wait_exit, 20)
+        answered = service.answers
+        await until(lambda: service.answers > answered + 50)
+        service.over = True
+    assert service.failures == []
+    assert code == 0
+
+
+async def until(condition: object) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
+
+
+def test_a_draining_server_is_not_ready_but_answers_and_closes_politely(start_fake: Start) -> None:
+    server = start_fake(MMM_DRAIN_DELAY_SECONDS=30, MMM_GRACE_SECONDS=60).wait_ready()
+    with httpx.Client(base_url=server.url) as client:
+        assert "connection" not in client.get("/livez").headers
+        server.signal()
+        wait_for(lambda: client.get("/readyz").status_code == 503, 5, "not ready")
+        assert client.get("/livez").status_code == 200
+        answer = client.post("/predict", json=BODY)
+        assert (answer.status_code, answer.headers["connection"]) == (200, "close")
+        assert server.status()["state"] == "DRAINING"
+    server.signal()  # a second signal: do not wait any longer
+    assert server.wait_exit(5) == 0
+
+
+def test_an_interrupt_from_the_keyboard_does_not_wait(start_fake: Start) -> None:
+    server = start_fake(MMM_DRAIN_DELAY_SECONDS=30, MMM_GRACE_SECONDS=60).wait_ready()
+    server.signal(signal.SIGINT)
+    assert server.wait_exit(5) == 0
+
+
+async def test_what_is_in_flight_is_answered_before_the_end(start_fake: Start) -> None:
+    server = start_fake(delay_seconds=0.4).wait_ready()
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        slow = asyncio.create_task(client.post("/v1/embed", json={"texts": ["slow"]}))
+        await until(lambda: server.status()["queue"]["inflight"] == 1)
+        server.signal()
+        assert (await slow).status_code == 200
+    assert server.wait_exit(5) == 0
+
+
+def test_a_hanging_client_does_not_outlive_the_grace_period(start_fake: Start) -> None:
+    server = start_fake(MMM_GRACE_SECONDS=3).wait_ready()
+    with socket.create_connection(("127.0.0.1", server.ports()[0])) as connection:
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\nabc"
+        connection.sendall(head)
+        wait_for(lambda: "mmm_" in httpx.get(f"{server.operations_url}/metrics").text, 5, "metrics")
+        began = time.monotonic()
+        server.signal()
+        assert server.wait_exit(3) == 0
+        assert time.monotonic() - began < 3
+
+
+def test_a_dead_inference_thread_ends_the_process(start_fake: Start) -> None:
+    server = start_fake(deadly="die").wait_ready()
+    with httpx.Client(base_url=server.url) as client:
+        answer = client.post("/v1/embed", json={"texts": ["die"]})
+        assert (answer.status_code, answer.json()["code"]) == (500, "inference-failed")
+        live = client.get("/livez?verbose")
+        assert live.status_code == 503
+        assert "InternalError" in live.text
+        assert client.post("/v1/embed", json={"texts": ["more"]}).status_code == 503
+        status = server.status()
+        assert (status["state"], status["failure"]["reason"]) == ("FAILED", "InternalError")
+    assert server.wait_exit(5) == 1
+    assert server.termination() == {"reason": "InternalError", "message": "The inference thread died."}
+
+
+async def test_a_dying_thread_takes_no_waiting_request_with_it_silently(start_fake: Start) -> None:
+    server = start_fake(deadly="die", delay_seconds=0.2, MMM_MAX_QUEUE_SECONDS=60).wait_ready()
+    texts = ["die", *(f"waiting {index}" for index in range(10))]
+    began = time.monotonic()
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        answers = await asyncio.gather(*(client.post("/v1/embed", json={"texts": [text]}) for text in texts))
+    assert time.monotonic() - began < 5
+    assert {answer.status_code for answer in answers} <= {200, 500, 503}
+    assert server.wait_exit(5) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_idle_connections_do_not_delay_the_end(start_fake: Start, number: signal.Signals) -> None:
+    server = start_fake().wait_ready()
+    with httpx.Client(base_url=server.url) as client:
+        client.get("/livez")
+        server.signal(number)
+        assert server.wait_exit(5) == 0

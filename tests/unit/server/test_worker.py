@@ -1,0 +1,211 @@
+"""The inference thread with the fake backend: real thread, real batches, no HTTP."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from mmm_server.backends.base import Backend, Kind, Matrix, Prepared
+from mmm_server.backends.fake import FakeBackend, Faults
+from mmm_server.engine.batching import BatchLimits
+from mmm_server.engine.lifecycle import Lifecycle, State
+from mmm_server.engine.ticket import Item, Ticket
+from mmm_server.engine.worker import Batch, InferenceThread, Links
+from mmm_server.errors import DeviceOutOfMemory, Fatal, InferenceFailed, ModelLoadFailed, Refused
+
+SECONDS = 10.0
+
+
+class SmallDevice(FakeBackend):
+    """A device whose memory holds two items."""
+
+    largest = 0
+
+    def forward(self, batch: Sequence[Prepared]) -> Matrix:
+        if len(batch) > 2:
+            raise DeviceOutOfMemory
+        self.largest = max(self.largest, len(batch))
+        return super().forward(batch)
+
+
+class Infinite(FakeBackend):
+    """A model that overflows on white images."""
+
+    def forward(self, batch: Sequence[Prepared]) -> Matrix:
+        vectors = super().forward(batch)
+        vectors[[float(np.asarray(item.values, dtype=np.float32).min()) > 250 for item in batch]] = np.inf
+        return vectors
+
+
+@dataclass
+class Observed:
+    """Everything that the thread reported."""
+
+    batches: list[Batch] = field(default_factory=list)
+    death: Fatal | None = None
+    warm: threading.Event = field(default_factory=threading.Event)
+    news: threading.Condition = field(default_factory=threading.Condition)
+
+    def on_batch(self, batch: Batch) -> None:
+        with self.news:
+            self.batches.append(batch)
+            self.news.notify_all()
+
+    def on_death(self, fatal: Fatal) -> None:
+        with self.news:
+            self.death = fatal
+            self.news.notify_all()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        with self.news:
+            assert self.news.wait_for(condition, SECONDS)
+
+    def result(self, item: Item) -> object:
+        def found() -> list[object]:
+            return [one.result for batch in self.batches for one in batch.outcomes if one.item is item]
+
+        self.wait(lambda: bool(found()))
+        assert len(found()) == 1, "an item is answered once"
+        return found()[0]
+
+
+@dataclass
+class Rig:
+    """A thread under test."""
+
+    thread: InferenceThread
+    lifecycle: Lifecycle
+    observed: Observed
+
+
+Start = Callable[..., Rig]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    rigs: list[Rig] = []
+
+    def begin(load: Callable[[], Backend], max_images: int = 8) -> Rig:
+        observed, lifecycle = Observed(), Lifecycle()
+        links = Links(
+            load=load,
+            limits=lambda _: BatchLimits(max_images),
+            on_loaded=lambda *_: None,
+            on_warm=observed.warm.set,
+            on_batch=observed.on_batch,
+            on_death=observed.on_death,
+        )
+        rigs.append(Rig(InferenceThread(links, lifecycle), lifecycle, observed))
+        rigs[-1].thread.start()
+        return rigs[-1]
+
+    yield begin
+    for rig in rigs:
+        rig.thread.close()
+        rig.thread.join(SECONDS)
+        assert not rig.thread.is_alive()
+
+
+def make_backend(**faults: object) -> FakeBackend:
+    return FakeBackend("FakeDualEncoder", Faults(**faults))  # type: ignore[arg-type]
+
+
+def item_of(prepared: Prepared) -> Item:
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    loop.close()
+    return Item(Ticket("r", 1e9), prepared, future, 0.0)
+
+
+def texts(backend: FakeBackend, *words: str) -> list[Item]:
+    return [item_of(prepared) for prepared in backend.prepare_texts(words)]
+
+
+def image(backend: FakeBackend, value: int) -> Item:
+    return item_of(backend.prepare_image(np.full((8, 8, 3), value, dtype=np.uint8)))
+
+
+def test_what_waits_together_is_computed_together(start: Start) -> None:
+    backend = make_backend(delay_seconds=0.05)
+    rig = start(lambda: backend)
+    assert rig.observed.warm.wait(SECONDS)
+    items = texts(backend, "a", "b", "c")
+    rig.thread.submit(items)
+    for item in items:
+        assert isinstance(rig.observed.result(item), np.ndarray)
+    assert [len(batch.outcomes) for batch in rig.observed.batches] == [3]
+    assert rig.observed.batches[0].kind is Kind.TEXT
+
+
+def test_only_the_poisoned_item_fails(start: Start) -> None:
+    backend = make_backend(poison="poison")
+    rig = start(lambda: backend)
+    items = texts(backend, "a", "poison", "b", "c")
+    rig.thread.submit(items)
+    results = [rig.observed.result(item) for item in items]
+    assert [isinstance(result, InferenceFailed) for result in results] == [False, True, False, False]
+
+
+def test_an_infinite_answer_fails_alone(start: Start) -> None:
+    backend = Infinite("FakeDualEncoder", Faults())
+    rig = start(lambda: backend)
+    items = [image(backend, 0), image(backend, 255)]
+    rig.thread.submit(items)
+    assert isinstance(rig.observed.result(items[0]), np.ndarray)
+    assert isinstance(rig.observed.result(items[1]), Refused)
+
+
+def test_a_full_device_gets_smaller_batches_and_every_item_an_answer(start: Start) -> None:
+    backend = SmallDevice("FakeDualEncoder", Faults())
+    rig = start(lambda: backend, max_images=8)
+    assert rig.observed.warm.wait(SECONDS)
+    items = [image(backend, value) for value in range(12)]
+    rig.thread.submit(items)
+    assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
+    assert backend.largest == 2
+
+
+def test_a_deadly_item_ends_the_thread_and_nobody_keeps_waiting(start: Start) -> None:
+    backend = make_backend(deadly="die", delay_seconds=0.05)
+    rig = start(lambda: backend, max_images=1)
+    assert rig.observed.warm.wait(SECONDS)
+    deadly, waiting = texts(backend, "die")[0], image(backend, 1)
+    rig.thread.submit([deadly, waiting])
+    assert isinstance(rig.observed.result(deadly), InferenceFailed)
+    assert isinstance(rig.observed.result(waiting), Refused)
+    rig.observed.wait(lambda: rig.observed.death is not None)
+    assert rig.lifecycle.state is State.FAILED
+    assert not rig.thread.submit(texts(backend, "late"))
+
+
+def test_a_model_that_cannot_be_loaded_is_reported_with_its_own_reason(start: Start) -> None:
+    failure = ModelLoadFailed("no weights")
+
+    def load() -> Backend:
+        raise failure
+
+    rig = start(load)
+    rig.observed.wait(lambda: rig.observed.death is failure)
+    assert rig.lifecycle.failure is failure
+
+
+def test_a_model_that_fails_on_its_own_example_never_becomes_ready(start: Start) -> None:
+    backend = make_backend(poison="example")
+    rig = start(lambda: backend)
+    rig.observed.wait(lambda: rig.observed.death is not None)
+    assert rig.observed.death is not None
+    assert rig.observed.death.reason == "WarmUpFailed"
+    assert not rig.lifecycle.answering
+
+
+def test_busy_time_and_heartbeat_are_measured(start: Start) -> None:
+    backend = make_backend(delay_seconds=0.1)
+    rig = start(lambda: backend)
+    item = texts(backend, "a")[0]
+    rig.thread.submit([item])
+    rig.observed.result(item)
+    assert rig.thread.heartbeat_age() < 5.0
+    assert rig.observed.batches[0].seconds >= 0.1
