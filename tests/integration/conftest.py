@@ -1,7 +1,5 @@
 """A real control plane for all integration tests: etcd, API server, controllers and scheduler, but no node."""
 
-import base64
-import itertools
 import json
 import ssl
 from collections.abc import Callable, Iterator
@@ -16,7 +14,7 @@ from dev.localcluster.s3 import S3Server
 from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import BUCKET, Bucket
-from tests.integration.objects import Objects
+from tests.integration.objects import Objects, new_namespace
 from tests.integration.operator_process import Audit, Operator, install_account
 
 CRD = Path(__file__).resolve().parents[2] / "crds/multimodalmodels.serving.multimodal.dev.yaml"
@@ -81,22 +79,14 @@ def audit(cluster: LocalCluster) -> Audit:
     return Audit(cluster.audit_log)
 
 
-_numbers = itertools.count()
-
-
 @pytest.fixture
 def objects(api: httpx.Client, bucket: Bucket) -> Iterator[Objects]:
     """A new namespace that holds the credentials of the bucket."""
-    found = Objects(api, f"test-{next(_numbers)}")
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found.namespace}}
-    api.post("/api/v1/namespaces", json=namespace).raise_for_status()
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in bucket.credentials.items()}
-    found.create({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "data": data})
-    yield found
-    api.delete(f"/api/v1/namespaces/{found.namespace}").raise_for_status()
+    with new_namespace(api, bucket.credentials) as objects:
+        yield objects
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_mmm(bucket: Bucket) -> Callable[..., Manifest]:
     """Builds a MultimodalModel that serves a version from the bucket."""
 

@@ -1,7 +1,9 @@
 """The objects of one namespace of a real API server, for tests that wait for things to become true."""
 
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpx
@@ -86,6 +88,21 @@ class Objects:
             if not is_ready(pod):
                 self.patch("Pod", pod["metadata"]["name"], READY, "status", STRATEGIC)
         return len(pods)
+
+
+_numbers = itertools.count()
+
+
+@contextmanager
+def new_namespace(api: httpx.Client, credentials: Mapping[str, str]) -> Iterator[Objects]:
+    """A namespace of its own, with these credentials in the Secret `s3`."""
+    found = Objects(api, f"test-{next(_numbers)}")
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found.namespace}}
+    _body(api.post("/api/v1/namespaces", json=namespace))
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": dict(credentials)}
+    found.create(secret)
+    yield found
+    _body(api.delete(f"/api/v1/namespaces/{found.namespace}"))
 
 
 READY: Manifest = {

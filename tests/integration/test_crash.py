@@ -7,23 +7,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
-from tests.integration.objects import Objects, eventually
+from tests.integration.objects import Objects, eventually, new_namespace
 from tests.integration.operator_process import Audit, Operator
 
 pytestmark = pytest.mark.integration
 
-MakeMmm = Callable[..., Manifest]
 KINDS = ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
 # What differs between two worlds that are the same: identity, time, and the HPA's and controllers' own notes.
 INCIDENTAL = {
     *("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace"),
     *("lastTransitionTime", "since", "startedAt", "clusterIP", "clusterIPs", "url", "status"),
-    "deployment.kubernetes.io/revision",
+    *("deployment.kubernetes.io/revision", names.ANNOTATION_APPLIED),  # the hash covers the owner's uid
 }
 
 
@@ -79,30 +79,30 @@ def live_through(objects: Objects, mmm: Manifest, pause: Callable[[], None]) -> 
     return world(objects)
 
 
-@pytest.fixture
-def undisturbed(objects: Objects, make_mmm: MakeMmm, operator: Operator) -> Manifest:
-    """The world when nothing goes wrong."""
-    operator.start()
-    operator.wait_until_ready()
-    found = live_through(objects, crash_mmm(make_mmm), lambda: None)
-    assert operator.end() == 0
-    return found
-
-
-def crash_mmm(make_mmm: MakeMmm) -> Manifest:
+@pytest.fixture(scope="module")
+def mmm(make_mmm: Callable[..., Manifest]) -> Manifest:
     scaling = {"minReplicas": 2, "maxReplicas": 3}
     return make_mmm(model={"uri": "s3://models/crash"}, replicas=2, autoscaling=scaling)
 
 
+@pytest.fixture(scope="module")
+def undisturbed(api: httpx.Client, bucket: Bucket, mmm: Manifest, account: Path, tmp_path_factory: Any) -> Manifest:
+    """The world when nothing goes wrong."""
+    operator = Operator(account, tmp_path_factory.mktemp("undisturbed") / "operator.log")
+    operator.start()
+    try:
+        with new_namespace(api, bucket.credentials) as objects:
+            return live_through(objects, mmm, lambda: None)
+    finally:
+        assert operator.end() == 0
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_random_moments_the_same_world_results(
-    objects: Objects, make_mmm: MakeMmm, operator: Operator, undisturbed: Manifest, audit: Audit, seed: int
+    objects: Objects, mmm: Manifest, operator: Operator, undisturbed: Manifest, audit: Audit, seed: int
 ) -> None:
     rng = random.Random(seed)
-    objects.delete(names.KIND, "clip")
-    eventually(lambda: not any(objects.list(kind) for kind in KINDS))
     operator.start()
-    operator.wait_until_ready()
 
     def strike() -> None:
         for _ in range(3):
@@ -111,7 +111,8 @@ def test_killed_at_random_moments_the_same_world_results(
             operator.start()
             operator.wait_until_ready()
 
-    assert live_through(objects, crash_mmm(make_mmm), strike) == undisturbed, f"seed {seed}"
+    operator.wait_until_ready()
+    assert live_through(objects, mmm, strike) == undisturbed, f"seed {seed}"
     with audit.quiet_for(2, objects.namespace):
         pass
     assert operator.end() == 0

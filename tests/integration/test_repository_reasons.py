@@ -84,7 +84,11 @@ def test_a_model_that_cannot_be_resolved_says_why(
     assert objects.list("Deployment") == []
 
 
-@pytest.mark.parametrize(("change", "reason", "words"), WRONG.values(), ids=WRONG)
+# Of a version that serves nothing needs to be asked, so wrong credentials for it are met by new pods only.
+WRONG_UPDATES = {what: wrong for what, wrong in WRONG.items() if wrong[1] != "CredentialsNotFound"}
+
+
+@pytest.mark.parametrize(("change", "reason", "words"), WRONG_UPDATES.values(), ids=WRONG_UPDATES)
 def test_what_serves_is_untouched_by_a_version_that_cannot_be_resolved(
     objects: Objects, serving: Manifest, audit: Audit, change: Manifest, reason: str, words: str
 ) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 
@@ -86,7 +87,7 @@ def test_every_known_object_is_looked_at_again_in_every_period() -> None:
     runs = let_run(well, 3001, A, B, resync=300)
     for times in runs.times.values():
         assert len(times) in (10, 11)
-        assert max(later - earlier for earlier, later in zip(times, times[1:], strict=False)) < 600
+        assert max(later - earlier for earlier, later in pairwise(times)) < 600
 
 
 def test_an_object_that_is_gone_is_forgotten() -> None:
