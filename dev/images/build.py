@@ -19,7 +19,8 @@ class ImageRef:
     """An image that was built: its name, and where its bytes lie.
 
     `layout` is a directory, an OCI image layout; `tar -C LAYOUT -c . | ctr --namespace k8s.io images import -` loads it
-    under `reference` (and under the same name with the tag `dev`).
+    under `reference` (and under the same name with the tag `dev`). Blobs that containerd has may be left out of the
+    tar: it writes each that it gets, known or not (26 s for the server), and misses none that it has (0.2 s).
     """
 
     reference: str
@@ -37,12 +38,13 @@ def build_images(names: Iterable[str] = ("operator", "server")) -> dict[str, Ima
 
 
 def clean() -> None:
-    """Forgets every image of the project and every layout; the base image and the wheels stay."""
+    """Forgets every image of the project, every layout and all untagged images; the base image and the wheels stay."""
     with _alone():
         engine = choose_engine()
         ours = [name for name in engine.names() if name.startswith(f"{REPOSITORY}/")]
         if ours:
             engine.remove(ours)
+        engine.prune()
         for layout in _layouts():
             layouts.remove(layout)
     say(f"{len(ours)} names removed")

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from . import base
 from .command import BuildError, require, run, succeeds
-from .recipe import BASE_IMAGE, ROOT, Recipe
+from .recipe import BASE_IMAGE, Recipe
 
 # What tells pip and uv where wheels come from; the Dockerfiles read it from a secret, so that no image remembers it.
 WHEEL_VARIABLES = (
@@ -43,6 +43,10 @@ class Engine(Protocol):
         ...
 
     def remove(self, references: list[str]) -> None: ...
+
+    def prune(self) -> None:
+        """Removes untagged images: the steps that earlier builds kept for the next one."""
+        ...
 
 
 def choose_engine() -> Engine:
@@ -100,6 +104,9 @@ class Buildah:
     def remove(self, references: list[str]) -> None:
         run(["buildah", "rmi", *references])
 
+    def prune(self) -> None:
+        run(["buildah", "rmi", "--prune"])
+
 
 class Docker:
     def base(self) -> str:
@@ -126,12 +133,15 @@ class Docker:
     def remove(self, references: list[str]) -> None:
         run(["docker", "image", "rm", *references])
 
+    def prune(self) -> None:
+        run(["docker", "image", "prune", "--force"])
+
 
 def _build_options(recipe: Recipe, references: list[str]) -> list[str]:
     options = [text for reference in references for text in ("--tag", reference)]
     for name, value in recipe.arguments:
         options += ["--build-arg", f"{name}={value}"]
-    return [*options, "--file", str(recipe.dockerfile), str(ROOT)]
+    return [*options, "--file", str(recipe.dockerfile), str(recipe.root)]
 
 
 @contextmanager

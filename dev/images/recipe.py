@@ -19,19 +19,20 @@ class Recipe:
     name: str
     sources: tuple[str, ...]
     arguments: tuple[tuple[str, str], ...] = ()
+    root: Path = ROOT
 
     @property
     def dockerfile(self) -> Path:
-        return ROOT / f"Dockerfile.{self.name}"
+        return self.root / f"Dockerfile.{self.name}"
 
     def reference(self, tag: str) -> str:
         return f"{REPOSITORY}/{self.name}:{tag}"
 
     def files(self) -> Iterator[Path]:
         """Every file that can change the image, in a fixed order."""
-        yield from (self.dockerfile, ROOT / ".dockerignore")
+        yield from (self.dockerfile, self.root / ".dockerignore")
         for source in self.sources:
-            path = ROOT / source
+            path = self.root / source
             yield from [path] if path.is_file() else sorted(p for p in path.rglob("*") if _is_source(p))
 
     def tag(self, base: str) -> str:
@@ -39,7 +40,7 @@ class Recipe:
         digest = hashlib.sha256(repr((self.name, self.arguments, base)).encode())
         for path in self.files():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"{path.relative_to(ROOT)} {content}\n".encode())
+            digest.update(f"{path.relative_to(self.root)} {content}\n".encode())
         return digest.hexdigest()[:12]
 
 
