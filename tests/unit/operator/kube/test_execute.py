@@ -1,0 +1,151 @@
+"""The order of writes, and what a failure of one means for the others."""
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from mmm_operator import names
+from mmm_operator.api.v1alpha1 import ObjectMeta, Status
+from mmm_operator.errors import Conflict, Forbidden, KubeError, Refused, Transient
+from mmm_operator.kube.execute import execute
+from mmm_operator.plan import Apply, Delete, Event, Plan
+from mmm_operator.snapshot import Key, Manifest, Ref, Snapshot
+
+SERVICE = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "clip", "namespace": "default"}}
+DEPLOYMENT = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "clip-1", "namespace": "default"}}
+OLD = Ref("apps/v1", "Deployment", "default", "clip-0")
+
+
+class ApiServer:
+    """Notes what is written; refuses what it is told to."""
+
+    def __init__(self, **refusals: KubeError) -> None:
+        self.refusals = refusals
+        self.writes: list[str] = []
+        self.bodies: list[Manifest] = []
+
+    def write(self, what: str, body: Manifest | None = None) -> None:
+        self.writes.append(what)
+        self.bodies.append(body or {})
+        refusal = self.refusals.get(what.split()[1])
+        if refusal is not None:
+            raise refusal
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> None:
+        self.write(f"apply {manifest['kind']} force={force}", manifest)
+
+    async def apply_status(self, manifest: Manifest) -> None:
+        self.write("status MultimodalModel", manifest)
+
+    async def delete(self, ref: Ref, uid: str) -> None:
+        self.write(f"delete {ref.kind} {uid}")
+
+    async def create_event(self, manifest: Manifest) -> None:
+        self.write("create Event", manifest)
+
+    async def get(self, ref: Ref) -> Manifest | None:
+        raise AssertionError("execute only writes")
+
+    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str]) -> tuple[Manifest, ...]:
+        raise AssertionError("execute only writes")
+
+    async def read_secret(self, namespace: str, name: str) -> Manifest | None:
+        raise AssertionError("execute only writes")
+
+
+PLAN = Plan(
+    apply=(Apply(SERVICE, True, ""), Apply(DEPLOYMENT, False, "")),
+    delete=(Delete(OLD, "uid-0", ""),),
+    status=Status(url="http://clip"),
+    events=(Event("Normal", "Serving", "it serves"),),
+)
+LIVE = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "uid": "uid-1"}}  # type: ignore[dict-item]
+SNAPSHOT = Snapshot(
+    key=Key("default", "clip"),
+    meta=ObjectMeta(name="clip", namespace="default", uid="uid-m"),
+    mmm=None,
+    children={Ref.of(LIVE): LIVE},
+)
+ALL = [
+    "apply Service force=False",
+    "apply Deployment force=True",
+    "delete Deployment uid-0",
+    "status MultimodalModel",
+    "create Event",
+]
+
+
+def run(server: ApiServer, plan: Plan = PLAN) -> None:
+    asyncio.run(execute(server, plan, SNAPSHOT))
+
+
+def test_children_come_first_then_deletions_status_and_events() -> None:
+    server = ApiServer()
+    run(server)
+    assert server.writes == ALL
+
+
+def test_nothing_is_written_for_an_empty_plan() -> None:
+    server = ApiServer()
+    run(server, Plan())
+    assert server.writes == []
+
+
+def test_our_fields_are_forced_only_on_the_very_object_that_was_seen() -> None:
+    server = ApiServer()
+    run(server)
+    assert server.bodies[1]["metadata"]["uid"] == "uid-1"
+    assert "uid" not in server.bodies[0]["metadata"]
+    assert server.bodies[3]["metadata"] == {"name": "clip", "namespace": "default", "uid": "uid-m"}
+
+
+def test_a_refused_child_does_not_stop_the_others_and_is_named() -> None:
+    server = ApiServer(Service=Forbidden("apply Service clip: 403 exceeded quota", status=403))
+    with pytest.raises(Refused, match="apply Service clip: 403 exceeded quota"):
+        run(server)
+    assert server.writes == ALL
+
+
+def test_a_name_that_turns_out_to_be_taken_is_a_refusal() -> None:
+    with pytest.raises(Refused, match="taken"):
+        run(ApiServer(Service=Conflict("taken", status=409)))
+
+
+def test_a_child_that_changed_meanwhile_is_looked_at_again() -> None:
+    server = ApiServer(Deployment=Conflict("changed", status=409))
+    with pytest.raises(Conflict):
+        run(server)
+    assert server.writes == ALL
+
+
+def test_an_api_server_in_trouble_is_not_pestered_but_the_status_is_tried() -> None:
+    server = ApiServer(Service=Transient("no answer"))
+    with pytest.raises(Transient):
+        run(server)
+    assert server.writes == [ALL[0], *ALL[3:]]
+
+
+def test_no_event_tells_of_a_status_that_was_not_written() -> None:
+    server = ApiServer(MultimodalModel=Transient("no answer"))
+    with pytest.raises(Transient):
+        run(server)
+    assert server.writes == ALL[:4]
+
+
+def test_an_event_that_cannot_be_written_is_no_failure() -> None:
+    run(ApiServer(Event=Forbidden("no events for you", status=403)))
+
+
+def test_an_event_is_about_the_model() -> None:
+    server = ApiServer()
+    run(server)
+    event = server.bodies[4]
+    assert event["regarding"] == {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "namespace": "default",
+        "name": "clip",
+        "uid": "uid-m",
+    }
+    assert (event["type"], event["reason"], event["note"]) == ("Normal", "Serving", "it serves")
