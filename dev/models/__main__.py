@@ -4,10 +4,8 @@ import argparse
 import os
 from pathlib import Path
 
-# Before torch is imported: its threads spin while they wait, and beside a busy neighbour that costs far more
-# than it saves.
+# Before torch is imported: its idle threads would spin, which costs most beside a busy neighbour.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 
 def main() -> None:

@@ -31,12 +31,12 @@ COLOURS: dict[str, tuple[int, int, int]] = {
     "purple": (150, 50, 185),
 }
 COLOUR_JITTER = 20
-RADIUS = (0.28, 0.42)  # of the picture's side
-TURN = 0.25  # radians either way: a square stays a square, no diamond
+RADIUS = (0.3, 0.44)  # of the picture's side
+TURN = 0.2  # radians either way: a square stays a square, no diamond
 BACKGROUND = (45, 210)
 TINT = 14
 GRAIN_CELLS = 48  # noise has this many cells a side at every size, so scaling down does not average it away
-GRAIN = (2.0, 14.0)
+GRAIN = (2.0, 12.0)
 
 
 class Stream(IntEnum):

@@ -23,7 +23,7 @@ from dev.models.heldout import held_out
 from dev.models.shapes import CLASSES, Pixels, Stream, draw_all
 
 Progress = Callable[[str], None]
-THREADS = 2
+THREADS = 1  # measured: two need 50 ms of processor time a step, one 35 ms, and stall beside busy neighbours
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Recipe:
     """Everything that decides what comes out of training."""
 
     seed: int = 7
-    steps: int = 1500
+    steps: int = 1300
     warm_up: int = 60
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.95)  # a short memory: the run is short
     clip: float = 1.0
     check_every: int = 25
-    modest: float = 0.31  # validation accuracy at which version 1 is taken
+    modest: float = 0.33  # validation accuracy at which version 1 is taken
     least: float = 0.9  # held-out accuracy below which the run counts as failed
 
     def rate(self, step: int) -> float:
