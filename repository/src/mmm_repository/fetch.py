@@ -49,6 +49,7 @@ class FetchOptions:
     max_bytes: int = 0  # 0: no limit but the disk
     part_bytes: int = 8 * 2**20
     parallel_parts: int = 8
+    attempts: int = 4  # to read a part, on top of what the client itself tries
     rehash_existing: bool = False
     progress: OnProgress = ignore_progress
 
@@ -131,7 +132,13 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
     for entry in manifest.files:
         check_name(entry.path)
     await in_thread(check_room, slot, manifest, options)
-    source = Source(store, address.version_key(version), options.part_bytes, options.parallel_parts)
+    source = Source(
+        store,
+        prefix=address.version_key(version),
+        part_bytes=options.part_bytes,
+        parallel_parts=options.parallel_parts,
+        attempts=options.attempts,
+    )
     meter = ProgressMeter(options.progress, Phase.DOWNLOAD, manifest.total_bytes)
     transfer = Transfer(source, slot.partial, meter)
     try:

@@ -102,7 +102,8 @@ def parse_manifest(content: bytes) -> Manifest:
 
 def check_format(document: object) -> None:
     """Raise InvalidManifest for a manifest of a later format, in words that say so."""
-    if isinstance(document, dict) and document.get("format") != FORMAT:
+    # By type as well: for Python, true and 1.0 equal 1.
+    if isinstance(document, dict) and (type(document.get("format")) is not int or document["format"] != FORMAT):
         raise InvalidManifest(
             f"manifest.json is not of format {FORMAT}; it was written by a newer or a foreign publisher."
         )

@@ -11,18 +11,18 @@ from mmm_repository.manifest import FileEntry
 from mmm_repository.paths import shown
 from mmm_repository.store import ObjectMissing, Store
 
-ATTEMPTS = 4
 FIRST_PAUSE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of one version in a store, how large a part is, and how many are on their way at once."""
+    """The files of one version in a store, how large a part is, how many are on their way, how often to try."""
 
     store: Store
     prefix: str
     part_bytes: int = 8 * 2**20
     parallel_parts: int = 8
+    attempts: int = 4
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ async def in_order(source: Source, parts: Iterable[Part]) -> AsyncGenerator[memo
 
 async def patient_part(source: Source, part: Part) -> memoryview:
     """The part's bytes, asked for again a few times where that can help."""
-    for attempt in range(1, ATTEMPTS):
+    for attempt in range(1, source.attempts):
         try:
             return await read_part(source, part)
         except RepositoryError as error:

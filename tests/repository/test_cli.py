@@ -1,0 +1,111 @@
+"""`mmm` against a real store, as a user runs it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner, Result
+
+from mmm_cli.app import app
+from tests.repository.conftest import Repository
+from tests.repository.samples import flip_byte
+
+Mmm = Callable[..., Result]
+
+
+@pytest.fixture
+def mmm(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Mmm:
+    """Runs the command line with the address and the credentials of the store in its environment."""
+    for name, value in repository.environment().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_publish_then_versions_then_verify(mmm: Mmm, repository: Repository) -> None:
+    published = mmm(
+        "publish", repository.model(), repository.uri, "--version", "2", *("-m", "accuracy=0.93", "-m", "by=me")
+    )
+    assert published.exit_code == 0, published.output
+    assert f"{repository.uri}/2" in published.stdout
+    listed = mmm("versions", repository.uri, "-o", "json")
+    [entry] = json.loads(listed.stdout)
+    assert (entry["version"], entry["complete"]) == ("2", True)
+    assert entry["digest"] in published.stdout
+    verified = mmm("verify", f"{repository.uri}/2", "-o", "yaml")
+    document = yaml.safe_load(verified.stdout)
+    assert document["digest"] == entry["digest"]
+    assert document["metadata"]["accuracy"] == 0.93
+    assert document["metadata"]["by"] == "me"
+
+
+def test_publishing_twice_is_refused(mmm: Mmm, repository: Repository) -> None:
+    mmm("publish", repository.model(), repository.uri, "--version", "2")
+    again = mmm("publish", repository.model(), repository.uri, "--version", "2")
+    assert again.exit_code == 3
+    assert "VersionExists: Version 2 under" in again.stderr
+    assert again.stdout == ""
+
+
+def test_a_dry_run_sends_nothing(mmm: Mmm, repository: Repository) -> None:
+    tried = mmm("publish", repository.model(), repository.uri, "--version", "2", "--dry-run", "-o", "json")
+    assert json.loads(tried.stdout)["dryRun"] is True
+    assert not repository.disk.exists()
+
+
+def test_versions_as_a_table(mmm: Mmm, repository: Repository) -> None:
+    mmm("publish", repository.model(), repository.uri, "--version", "10")
+    mmm("publish", repository.model(), repository.uri, "--version", "9")
+    (repository.disk / "11").mkdir()
+    (repository.disk / "11" / "config.json").write_text("{}")
+    lines = mmm("versions", repository.uri).stdout.splitlines()
+    assert [line.split()[:2] for line in lines] == [
+        ["VERSION", "STATE"],
+        ["9", "complete"],
+        ["10", "complete"],
+        ["11", "incomplete"],
+    ]
+    assert len(lines[1].split()[2]) == len("sha256:") + 64, "digests are never cut"
+
+
+def test_verify_finds_a_flipped_bit(mmm: Mmm, repository: Repository) -> None:
+    mmm("publish", repository.model(), repository.uri, "--version", "2")
+    flip_byte(repository.disk / "2" / "model.safetensors", 500)
+    verified = mmm("verify", f"{repository.uri}/2")
+    assert verified.exit_code == 3
+    assert "DigestMismatch" in verified.stderr
+
+
+def test_verify_checks_a_directory_before_it_is_published(mmm: Mmm, repository: Repository) -> None:
+    directory = repository.model()
+    assert mmm("verify", directory).exit_code == 0
+    (directory / "modeling.py").write_text("")
+    verified = mmm("verify", directory)
+    assert verified.exit_code == 3
+    assert "UnsafeArtifact" in verified.stderr
+
+
+def test_a_retry_may_help_where_nobody_answers(mmm: Mmm, repository: Repository) -> None:
+    failed = mmm("versions", repository.uri, "--endpoint", "http://127.0.0.1:1")
+    assert failed.exit_code == 1
+    assert failed.stderr == "EndpointUnreachable: 127.0.0.1:1 refuses connections: nothing listens there.\n"
+
+
+def test_an_endpoint_that_is_none_is_wrong_usage(mmm: Mmm, repository: Repository) -> None:
+    assert mmm("versions", repository.uri, "--endpoint", "minio:9000").exit_code == 2
+
+
+def test_the_tools_own_variable_for_s3_comes_first(
+    mmm: Mmm, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:1")
+    assert mmm("versions", repository.uri).exit_code == 1
+
+
+def test_a_local_directory_can_be_published_to(mmm: Mmm, repository: Repository, tmp_path: Path) -> None:
+    target = tmp_path / "mounted" / "clip"
+    assert mmm("publish", repository.model(), target, "--version", "1").exit_code == 0
+    assert mmm("verify", f"file://{target}/1").exit_code == 0
+    assert mmm("verify", target / "1").exit_code == 0

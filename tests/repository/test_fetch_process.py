@@ -1,0 +1,141 @@
+"""`mmm-server fetch` as a container runs it: environment in, exit code, log lines and termination message out."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mmm_repository import PublishedVersion
+from tests.repository.conftest import Repository
+from tests.repository.faults import StallingProxy
+from tests.repository.samples import MIB
+
+# The assertion is the point: the init container must not pay for torch.
+PROGRAM = (
+    "import sys; from mmm_server.fetch import run_fetch; code = run_fetch(); "
+    "assert 'torch' not in sys.modules; sys.exit(code)"
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """Runs the fetcher with the environment of the contract."""
+
+    environment: dict[str, str]
+    termination: Path
+
+    async def start(self, changes: Mapping[str, str]) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", PROGRAM),
+            env={**self.environment, **changes},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+
+    async def run(self, **changes: str) -> tuple[int, list[dict[str, object]]]:
+        """The exit code and the log lines."""
+        process = await self.start(changes)
+        output, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, [json.loads(line) for line in output.decode().splitlines()]
+
+    def last_words(self) -> dict[str, str]:
+        words: dict[str, str] = json.loads(self.termination.read_text())
+        return words
+
+
+def visible(root: Path) -> list[str]:
+    """What a server that looks for models could see."""
+    return [path.name for path in root.iterdir() if not path.name.startswith(".")]
+
+
+@pytest.fixture
+async def published(repository: Repository) -> PublishedVersion:
+    return await repository.published("2", weights=3 * MIB)
+
+
+@pytest.fixture
+def container(repository: Repository, published: PublishedVersion, root: Path, tmp_path: Path) -> Container:
+    termination = tmp_path / "termination-log"
+    environment = {
+        **repository.environment(),
+        "MMM_MODEL_ROOT": str(root),
+        "MMM_MODEL_NAME": "clip",
+        "MMM_MODEL_VERSION": "2",
+        "MMM_MODEL_DIGEST": published.digest,
+        "MMM_SOURCE_URI": repository.uri,
+        "MMM_S3_ENDPOINT": repository.server.endpoint,
+        "MMM_S3_REGION": "us-east-1",
+        "MMM_S3_ADDRESSING_STYLE": "Path",
+        "MMM_S3_CA_FILE": "",
+        "MMM_S3_INSECURE_SKIP_TLS_VERIFY": "",
+        "MMM_MAX_MODEL_BYTES": "",
+        "MMM_LOG_LEVEL": "INFO",
+        "MMM_TERMINATION_LOG": str(termination),
+    }
+    del environment["AWS_ENDPOINT_URL"]
+    return Container(environment, termination)
+
+
+async def test_a_fetch_that_succeeds(container: Container, published: PublishedVersion, root: Path) -> None:
+    code, lines = await container.run()
+    assert code == 0
+    assert (root / published.digest.removeprefix("sha256:") / "config.json").is_file()
+    assert lines[-1]["message"] == "the version is there"
+    assert {"time", "level", "digest", "version", "seconds"} <= set(lines[-1])
+    assert any(line["message"] == "downloading" and line["total_bytes"] for line in lines)
+    assert not container.termination.exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason"),
+    [
+        ({"AWS_SECRET_ACCESS_KEY": "canary-secret"}, 3, "AccessDenied"),
+        ({"MMM_S3_ENDPOINT": "http://127.0.0.1:1"}, 1, "EndpointUnreachable"),
+        ({"MMM_MODEL_VERSION": "7"}, 3, "VersionNotFound"),
+        ({"MMM_SOURCE_URI": "s3://no-such-bucket/clip"}, 3, "ModelNotFound"),
+        ({"MMM_MODEL_DIGEST": "sha256:" + "0" * 64}, 3, "DigestMismatch"),
+        ({"MMM_MAX_MODEL_BYTES": "1000"}, 3, "ModelTooLarge"),
+        ({"MMM_S3_CA_FILE": "/nowhere/ca.pem"}, 3, "TLSVerifyFailed"),
+        ({"MMM_MODEL_ROOT": "/proc/models"}, 3, "InternalError"),
+        ({"MMM_MODEL_VERSION": ""}, 2, "InternalError"),
+        ({"MMM_S3_ENDPOINT": "http://user:canary-secret@host"}, 2, "InternalError"),
+        ({"MMM_MAX_MODEL_BYTES": "many"}, 2, "InternalError"),
+    ],
+)
+async def test_a_fetch_that_fails_leaves_its_reason(
+    container: Container, changes: dict[str, str], code: int, reason: str
+) -> None:
+    ended, lines = await container.run(**changes)
+    assert (ended, container.last_words()["reason"]) == (code, reason)
+    assert container.last_words()["message"].endswith(".")
+    assert "canary" not in str(lines) + str(container.last_words())
+
+
+async def test_an_incomplete_upload_is_worth_another_try(container: Container, repository: Repository) -> None:
+    (repository.disk / "2" / "manifest.json").unlink()
+    code, _ = await container.run()
+    assert (code, container.last_words()["reason"]) == (1, "IncompleteUpload")
+
+
+async def test_a_termination_log_that_cannot_be_written_is_no_second_failure(container: Container) -> None:
+    code, lines = await container.run(MMM_TERMINATION_LOG="/proc/nowhere", MMM_MODEL_VERSION="7")
+    assert code == 3
+    assert "cannot be written" in str(lines[-1]["message"])
+
+
+async def test_a_fetcher_that_is_told_to_stop_stops(container: Container, repository: Repository, root: Path) -> None:
+    async with StallingProxy(repository.server.endpoint, 2 * MIB) as proxy:
+        process = await container.start({"MMM_S3_ENDPOINT": proxy.endpoint})
+        await asyncio.wait_for(proxy.stalled.wait(), 30)
+        process.send_signal(signal.SIGTERM)
+        output, _ = await asyncio.wait_for(process.communicate(), 10)
+    assert process.returncode == 1
+    assert b"told to stop" in output
+    assert not container.termination.exists()
+    assert visible(root) == []
