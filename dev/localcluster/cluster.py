@@ -170,16 +170,13 @@ class LocalCluster:
 
     def _bring_up(self, with_node: bool) -> None:
         network = self._prepare()
-        if self._healthy(network, with_node):
-            return
-        ControlPlane(self.layout, network, with_node).up()
-        if not with_node:
-            return
-        node = Node(self.layout, network)
-        Dns(self.layout, network).up()
-        node.up()
-        if (gpus := self._gpus()) is not None:
-            self._offer_gpus(network, gpus)
+        if not self._healthy(network, with_node):
+            ControlPlane(self.layout, network, with_node).up()
+            if with_node:
+                Dns(self.layout, network).up()
+                Node(self.layout, network).up()
+        if with_node and (gpus := self._gpus()) is not None:
+            self._offer_gpus(network, gpus)  # a kubelet that starts forgets them
 
     def _prepare(self) -> Network:
         """Everything on disk that programs need before they start."""
@@ -215,6 +212,8 @@ class LocalCluster:
 
     def _remove(self) -> None:
         """Ends and removes everything but the lock."""
+        if self._has_node() and os.geteuid() != 0:
+            raise ClusterError(f"the cluster at {self.state} has a node; only root can take it down")
         for record in self.layout.run.glob("*"):
             processes.stop(record, grace=0)  # what they would still put in order is removed anyway
         if claim.owns(self.state) or self.layout.node.exists():

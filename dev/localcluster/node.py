@@ -190,7 +190,18 @@ def cgroup_folders() -> list[Path]:
 def make_cgroups() -> None:
     """Makes the control group below which all pods live, so that what is in it, and nothing else, is ours to end."""
     for folder in cgroup_folders():
+        _hand_down_controllers(folder.parent)
         folder.mkdir(exist_ok=True)
+
+
+def _hand_down_controllers(root: Path) -> None:
+    """With version 2 a group can limit only what its parent hands down; version 1 has no such files."""
+    available = root / "cgroup.controllers"
+    for controller in available.read_text().split() if available.exists() else ():
+        try:
+            (root / "cgroup.subtree_control").write_text(f"+{controller}")
+        except OSError:
+            continue  # the kubelet names those that it misses
 
 
 def _names(pods: Object) -> set[str]:

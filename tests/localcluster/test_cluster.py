@@ -107,7 +107,7 @@ def test_clusters_live_side_by_side_and_one_goes_alone(cluster: LocalCluster, tm
     assert cluster.healthy()
 
 
-@pytest.mark.parametrize("progress", ["pki", "run/etcd", "run/kube-apiserver", "run/kube-scheduler"])
+@pytest.mark.parametrize("progress", ["run/etcd", "run/kube-controller-manager"])
 def test_up_after_a_killed_up_works_and_down_leaves_nothing(tmp_path: Path, progress: str) -> None:
     cluster = LocalCluster(tmp_path / "c")
     command = [sys.executable, "-m", "dev.localcluster", "up", "--no-node", "--state", str(cluster.state)]
