@@ -13,6 +13,9 @@ from .engine import Engine, choose_engine
 from .progress import say, step
 from .recipe import REPOSITORY, Recipe, recipes
 
+# Each takes little room: versions share their large layers.
+VERSIONS_KEPT = 3
+
 
 @dataclass(frozen=True)
 class ImageRef:
@@ -52,21 +55,26 @@ def clean() -> None:
 
 def _build(engine: Engine, recipe: Recipe, base: str) -> ImageRef:
     tag = recipe.tag(base)
-    reference, moving = recipe.reference(tag), recipe.reference("dev")
-    image = ImageRef(reference, _cache() / f"{recipe.name}-{tag}")
+    image = ImageRef(recipe.reference(tag), _cache() / f"{recipe.name}-{tag}")
     if image.layout.exists():
-        say(f"{recipe.name}: unchanged ({reference})")
+        say(f"{recipe.name}: unchanged ({image.reference})")
+        os.utime(image.layout)
         return image
-    if not engine.holds(reference):
-        with step(f"{recipe.name}: build {reference}"):
-            engine.build(recipe, [reference, moving])
-    _export(engine, image, [reference, moving])
-    _retire(engine, recipe, keep=image)
+    names = [image.reference, recipe.reference("dev")]
+    if not engine.holds(image.reference):
+        with step(f"{recipe.name}: build {image.reference}"):
+            engine.build(recipe, names)
+        if recipe.tag(base) != tag:
+            say(f"{recipe.name}: a source was changed meanwhile, once more")
+            engine.remove([image.reference])
+            return _build(engine, recipe, base)
+    _export(engine, image, names)
+    _retire(engine, recipe)
     return image
 
 
 def _export(engine: Engine, image: ImageRef, references: list[str]) -> None:
-    unfinished = image.layout.with_name(f".{image.layout.name}.unfinished")
+    unfinished = _cache() / ".unfinished"
     layouts.remove(unfinished)
     with step(f"{image.layout.name}: write the OCI layout"):
         layouts.link_blobs(_layouts(), unfinished)
@@ -77,13 +85,15 @@ def _export(engine: Engine, image: ImageRef, references: list[str]) -> None:
     say(f"{image.layout.name}: {layouts.size(image.layout) / 1e6:.0f} MB")
 
 
-def _retire(engine: Engine, recipe: Recipe, keep: ImageRef) -> None:
-    """Removes the versions of an image that `keep` replaces."""
-    for layout in _layouts():
-        if layout.name.startswith(f"{recipe.name}-") and layout != keep.layout:
-            layouts.remove(layout)
-    current = {keep.reference, recipe.reference("dev")}
-    old = [name for name in engine.names() if name.startswith(recipe.reference("")) and name not in current]
+def _retire(engine: Engine, recipe: Recipe) -> None:
+    """Removes all but the newest versions of an image; somebody may still be loading the one before."""
+    versions = [layout for layout in _layouts() if layout.name.startswith(f"{recipe.name}-")]
+    versions.sort(key=lambda layout: layout.stat().st_mtime)
+    for layout in versions[:-VERSIONS_KEPT]:
+        layouts.remove(layout)
+    kept = {recipe.reference(layout.name.removeprefix(f"{recipe.name}-")) for layout in versions[-VERSIONS_KEPT:]}
+    kept.add(recipe.reference("dev"))
+    old = [name for name in engine.names() if name.startswith(recipe.reference("")) and name not in kept]
     if old:
         engine.remove(old)
 
