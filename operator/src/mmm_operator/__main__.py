@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -41,7 +42,13 @@ def _run() -> int:
 
     settings = load_settings()
     set_up_logs(settings.log_level)
-    asyncio.run(run(settings))
+    try:
+        asyncio.run(run(settings))
+    except OperatorError:
+        raise
+    except Exception:
+        logging.getLogger(__name__).exception("the operator failed")
+        return FAILURE
     return OK
 
 

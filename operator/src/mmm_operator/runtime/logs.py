@@ -33,12 +33,18 @@ def set_up_logs(level: str) -> None:
     """Everything at `level` and above goes to standard error as JSON."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(_tame)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("kopf._core.reactor.running").addFilter(_not_about_signals)
 
 
-def _not_about_signals(record: logging.LogRecord) -> bool:
-    # kopf runs beside the main thread on purpose: the signals are ours.
-    return not record.getMessage().startswith("OS signals are ignored")
+def _tame(record: logging.LogRecord) -> bool:
+    """Whether to write the record at all; what kopf calls an error is a passing trouble of a watch to us."""
+    if record.name.startswith("kopf"):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        # The supervisor says why kopf ended; its traceback would only show kopf's insides.
+        record.exc_info = record.exc_text = None
+        # kopf runs beside the main thread on purpose: the signals are ours.
+        return not record.getMessage().startswith("OS signals are ignored")
+    return True

@@ -59,6 +59,7 @@ class Supervisor:
             await self._first_look()
             host = WatchHost(self._connect, self._notice, self._settings)
             reason = await host.run()
+            self.ready = False
             self._metrics.watch_restarts.inc()
             restarts.append(time.monotonic())
             if len(restarts) == MOST_RESTARTS and restarts[-1] - restarts[0] < RESTART_WINDOW_SECONDS:
@@ -107,7 +108,8 @@ class WatchHost:
         try:
             return await asyncio.shield(self._ended)
         finally:
-            self._stop()
+            with contextlib.suppress(RuntimeError):  # it has ended already, and its loop is closed
+                self._stop()
             await asyncio.wait({self._ended}, timeout=STOP_SECONDS)
 
     def _in_thread(self) -> None:
