@@ -16,7 +16,6 @@ from tests.repository.samples import MIB, contents_of
 # Replay with MMM_TEST_SEED=<the number in the test's id>.
 SEED = int(os.environ.get("MMM_TEST_SEED", random.SystemRandom().randrange(2**32)))
 KILLS = 3
-FETCH = "import sys; from mmm_server.fetch import run_fetch; sys.exit(run_fetch())"
 
 
 async def killed_when_stalled(proxy: StallingProxy, command: list[str], environment: dict[str, str]) -> None:
@@ -50,7 +49,7 @@ async def test_a_fetch_killed_at_any_byte_leaves_nothing_that_looks_complete(
         # What arrived before is not asked for again, so the budgets are small: kills happen all over the files.
         async with StallingProxy(repository.server.endpoint, source.randrange(total // KILLS)) as proxy:
             environment["MMM_S3_ENDPOINT"] = proxy.endpoint
-            await killed_when_stalled(proxy, [sys.executable, "-c", FETCH], environment)
+            await killed_when_stalled(proxy, [sys.executable, "-m", "mmm_server", "fetch"], environment)
         assert not (root / published.digest.removeprefix("sha256:")).exists()
     fetched = await repository.fetch(published, root)
     assert contents_of(repository.model(weights=48 * MIB, shards=3)).items() <= contents_of(fetched).items()
