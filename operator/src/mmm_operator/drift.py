@@ -11,6 +11,9 @@ from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import content_hash
 from mmm_operator.snapshot import Manifest
 
+# The API server writes these back in its own form: 1000m as 1, 1024Mi as 1Gi.
+_AMOUNTS = (".requests.", ".limits.", ".sizeLimit")
+
 
 def with_applied_hash(manifest: Manifest) -> Manifest:
     """`manifest` with the hash of itself in an annotation."""
@@ -25,7 +28,7 @@ def first_difference(desired: Any, live: Any, path: str = "") -> str | None:
         return _dict_difference(desired, live, path)
     if isinstance(desired, list) and isinstance(live, list):
         return _list_difference(desired, live, path)
-    if desired == live or (not desired and live is None) or _same_quantity(desired, live):
+    if desired == live or (not desired and live is None) or _same_amount(desired, live, path):
         return None
     return f"{path.lstrip('.')} is {_brief(live)} instead of {_brief(desired)}"
 
@@ -45,8 +48,9 @@ def _list_difference(desired: list[Any], live: list[Any], path: str) -> str | No
     return next(filter(None, found), None)
 
 
-def _same_quantity(desired: object, live: object) -> bool:
-    number = parse_quantity(desired)
+def _same_amount(desired: object, live: object, path: str) -> bool:
+    # Only amounts of resources: everywhere else "1" and "1.0" are different words.
+    number = parse_quantity(desired) if any(part in path for part in _AMOUNTS) else None
     return number is not None and number == parse_quantity(live)
 
 

@@ -3,7 +3,7 @@
 import re
 from decimal import Decimal
 
-_QUANTITY = re.compile(r"^([+-]?[0-9.]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?$")
+_QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))([eE][+-]?[0-9]{1,3}|[numkMGTPE]|[KMGTPE]i)?")
 _BINARY = {f"{unit}i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)}
 _DECIMAL = {unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", start=1)}
 _SMALL = {"m": Decimal("1e-3"), "u": Decimal("1e-6"), "n": Decimal("1e-9")}
@@ -12,10 +12,8 @@ _FACTORS = {**_BINARY, **_DECIMAL, **_SMALL}
 
 def parse_quantity(value: object) -> Decimal | None:
     """The number that a quantity stands for; None when `value` is no quantity."""
-    match = _QUANTITY.match(str(value))
-    if match is None or isinstance(value, bool):
+    match = None if isinstance(value, bool) else _QUANTITY.fullmatch(str(value))
+    if match is None:
         return None
-    number, suffix = match.groups()
-    if suffix and suffix[0] in "eE" and len(suffix) > 1:
-        return Decimal(number + suffix)
-    return Decimal(number) * (_FACTORS[suffix] if suffix else 1)
+    number, suffix = match.groups(default="")
+    return Decimal(number) * _FACTORS[suffix] if suffix in _FACTORS else Decimal(number + suffix)
