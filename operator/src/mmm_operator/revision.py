@@ -1,8 +1,8 @@
 """The revision: a hash of everything that a pod runs, and nothing else.
 
-Defaults are resolved before hashing and absent values are left out, so a field that the API gains
-later changes no existing hash. Replicas, autoscaling, rollout policy and service do not take part:
-changing them must not restart a pod.
+Absent values and defaults are left out, so a field that the API gains later changes no existing
+hash. Replicas, autoscaling, rollout policy and service do not take part: changing them must not
+restart a pod.
 """
 
 import hashlib
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmm_operator import names
-from mmm_operator.api.v1alpha1 import Spec
+from mmm_operator.api.base import ApiModel
+from mmm_operator.api.v1alpha1 import Accelerator, Spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,25 @@ def _pod_inputs(spec: Spec) -> dict[str, Any]:
     parts = {
         "model": {"uri": spec.model.uri, "version": spec.model.version, "tasks": sorted(spec.model.tasks)},
         "servedName": spec.model.served_name,
-        "storage": spec.storage.to_json(),
-        "cache": spec.cache.to_json(),
-        "accelerator": spec.accelerator.to_json() if spec.accelerator else None,
-        "runtime": {k: v for k, v in spec.runtime.to_json().items() if k != "image"},
-        "resources": spec.resources.to_json(),
+        "storage": _departures(spec.storage),
+        # A claim that grows is still the same claim to the pods.
+        "cache": _departures(spec.cache, "claim_template"),
+        "accelerator": _accelerator(spec.accelerator) if spec.accelerator else None,
+        "runtime": _departures(spec.runtime, "image"),
+        "resources": _departures(spec.resources),
         "serviceAccountName": spec.service_account_name,
         "imagePullSecrets": [item.name for item in spec.image_pull_secrets],
         "priorityClassName": spec.priority_class_name,
     }
     return {key: value for key, value in parts.items() if value not in (None, [], {})}
+
+
+def _accelerator(accelerator: Accelerator) -> dict[str, Any]:
+    # To have one with all its defaults is not the same as to have none.
+    always = {"resourceName": accelerator.resource_name, "count": accelerator.count}
+    return {**always, **_departures(accelerator)}
+
+
+def _departures(part: ApiModel, *apart_from: str) -> dict[str, Any]:
+    """What `part` says that is not a default, so that a new field with a default is no change."""
+    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=set(apart_from))
