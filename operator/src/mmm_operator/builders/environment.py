@@ -30,7 +30,8 @@ def build_server_environment(mmm: MultimodalModel, revision: Revision, settings:
         "OMP_WAIT_POLICY": "passive",
     }
     own = [{"name": item.name, "value": item.value} for item in runtime.env]
-    return [*_literals(values), *own]
+    named = {item.name for item in runtime.env}  # a name twice is refused by server-side apply
+    return [*(item for item in _literals(values) if item["name"] not in named), *own]
 
 
 def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[Manifest]:

@@ -1,8 +1,12 @@
 """The pod: an init container that fetches and verifies the model, and the server."""
 
+from collections.abc import Mapping
+
 from mmm_operator import names
+from mmm_operator.api.base import Quantity
 from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, MultimodalModel
 from mmm_operator.builders.environment import MODEL_ROOT, build_fetcher_environment, build_server_environment
+from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest
@@ -121,12 +125,21 @@ def _build_probe(path: str, period: int, failures: int) -> Manifest:
 def _build_resources(mmm: MultimodalModel) -> Manifest:
     resources, accelerator = mmm.spec.resources, mmm.spec.accelerator
     devices = {accelerator.resource_name: str(accelerator.count)} if accelerator else {}
-    requests = {**(resources.requests or DEFAULT_REQUESTS), **devices}
+    requests = {**(resources.requests or _default_requests(resources.limits)), **devices}
     limits = {**resources.limits, **devices}
     built: Manifest = {"requests": {key: str(value) for key, value in requests.items()}}
     if limits:
         built["limits"] = {key: str(value) for key, value in limits.items()}
     return built
+
+
+def _default_requests(limits: Mapping[str, Quantity]) -> dict[str, Quantity]:
+    # A request above its limit is refused.
+    return {name: _least(default, limits.get(name, default)) for name, default in DEFAULT_REQUESTS.items()}
+
+
+def _least(one: Quantity, other: Quantity) -> Quantity:
+    return min(one, other, key=lambda quantity: parse_quantity(quantity) or 0)
 
 
 def _model_volume(name: str, cache: Cache) -> Manifest:

@@ -4,6 +4,7 @@
 `make_snapshot` give the world around it, in the shape in which the API server returns it.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,7 @@ SETTINGS = Settings(server_image=IMAGE)
 
 def digest_of(version: str) -> str:
     """The digest under which version `version` lies in the repository of the tests."""
-    return "sha256:" + (version.encode().hex() or "0").rjust(64, "0")
+    return "sha256:" + hashlib.sha256(version.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

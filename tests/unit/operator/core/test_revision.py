@@ -133,8 +133,8 @@ def test_the_hash_stays_the_same_for_ever() -> None:
         runtime={"dtype": "bfloat16", "env": [{"name": "A", "value": "1"}]},
         resources={"requests": {"cpu": "1"}},
     ).on_gpu(1)
-    assert revision(BASE) == "6acdb497"
-    assert revision(full) == "6d4618b3"
+    assert revision(BASE) == "5c3c4af0"
+    assert revision(full) == "0aedf9c0"
 
 
 def test_a_revision_remembers_what_it_was_made_of() -> None:
