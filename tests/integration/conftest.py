@@ -86,6 +86,13 @@ def objects(api: httpx.Client, bucket: Bucket) -> Iterator[Objects]:
         yield objects
 
 
+@pytest.fixture(scope="module")
+def objects_of_module(api: httpx.Client, bucket: Bucket) -> Iterator[Objects]:
+    """The same for all tests of a module."""
+    with new_namespace(api, bucket.credentials) as objects:
+        yield objects
+
+
 @pytest.fixture(scope="session")
 def make_mmm(bucket: Bucket) -> Callable[..., Manifest]:
     """Builds a MultimodalModel that serves a version from the bucket."""

@@ -15,7 +15,6 @@
   resources:
     - multimodalmodels/status
   verbs:
-    - get
     - patch
 # one per revision
 - apiGroups:
@@ -23,7 +22,6 @@
   resources:
     - deployments
   verbs:
-    - get
     - list
     - watch
     - create
@@ -81,7 +79,6 @@
   resources:
     - pods
   verbs:
-    - get
     - list
     - watch
 # the credentials of spec.storage

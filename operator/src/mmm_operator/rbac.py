@@ -19,19 +19,21 @@ class Grant(NamedTuple):
 
 
 _SEE = ("get", "list", "watch")
+# What there can be several of is listed, never fetched by name.
+_LIST = ("list", "watch")
 # Server-side apply is a patch; when the object is new, the API server asks for create as well.
 _KEEP = (*_SEE, "create", "patch")
 _OWN = (*_KEEP, "delete")
 
 OPERATOR = (
     Grant(names.GROUP, names.PLURAL, _SEE, "what the users want"),
-    Grant(names.GROUP, f"{names.PLURAL}/status", ("get", "patch"), "what runs"),
-    Grant("apps", "deployments", _OWN, "one per revision"),
+    Grant(names.GROUP, f"{names.PLURAL}/status", ("patch",), "what runs"),
+    Grant("apps", "deployments", (*_LIST, "create", "patch", "delete"), "one per revision"),
     Grant("", "services", _KEEP, "where applications reach the model; never deleted by us"),
     Grant("autoscaling", "horizontalpodautoscalers", _OWN, "spec.autoscaling"),
     Grant("policy", "poddisruptionbudgets", _OWN, "node drains must not take the last pod"),
     Grant("", "persistentvolumeclaims", _KEEP, "cache.claimTemplate; never deleted by us"),
-    Grant("", "pods", _SEE, "why a model does not serve"),
+    Grant("", "pods", _LIST, "why a model does not serve"),
     Grant("", "secrets", ("get",), "the credentials of spec.storage"),
     Grant("events.k8s.io", "events", ("create",), "what happened, for kubectl describe"),
 )
