@@ -11,6 +11,7 @@ from PIL import Image
 
 from mmm_server.backends.base import Wishes
 from mmm_server.backends.clip import load
+from mmm_server.errors import WarmUpFailed
 from mmm_server.media.image import decode_image
 from tests.server.harness import ServerProcess
 from tests.server.models import write_clip
@@ -189,9 +190,18 @@ def test_usual_processors_are_replaced_by_our_own_plan(clip_directory: Path, sig
 
 
 def test_a_processor_beyond_our_plan_is_used_itself(tmp_path: Path) -> None:
-    directory = write_clip(tmp_path / "clip", processor={"crop_size": {"height": 80, "width": 80}})
+    directory = write_clip(tmp_path / "clip", processor={"size": {"shortest_edge": 40}})  # the crop adds a border
     backend = load(directory, "CLIPModel", Wishes())
-    assert backend.prepare_image(np.zeros((90, 70, 3), dtype=np.uint8)).values.dtype == np.float32
+    prepared = backend.prepare_image(np.asarray(PICTURES[0]))
+    assert prepared.values.dtype == np.float32
+    wanted = Reference(directory).embeddings(PICTURES[:1])
+    np.testing.assert_allclose(backend.forward([prepared]), wanted, atol=TOLERANCE)
+
+
+def test_a_processor_that_does_not_fit_its_model_is_found_at_load(tmp_path: Path) -> None:
+    directory = write_clip(tmp_path / "clip", processor={"crop_size": {"height": 80, "width": 80}})
+    with pytest.raises(WarmUpFailed):
+        load(directory, "CLIPModel", Wishes())
 
 
 def test_a_large_photo_is_answered_like_the_reference(clip: httpx.Client, reference: Reference) -> None:

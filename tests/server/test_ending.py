@@ -144,6 +144,17 @@ def test_a_dead_inference_thread_ends_the_process(start_fake: Start) -> None:
     assert server.termination() == {"reason": "InternalError", "message": "The inference thread died."}
 
 
+def test_a_stuck_inference_thread_is_not_alive(start_fake: Start) -> None:
+    server = start_fake(hang="hang", MMM_STUCK_SECONDS="1.5", MMM_GRACE_SECONDS=1).wait_ready()
+    with httpx.Client(base_url=server.url) as client:
+        late = client.post("/v1/embed", json={"texts": ["hang"]}, headers={"x-request-timeout-ms": "300"})
+        assert (late.status_code, late.json()["code"]) == (504, "deadline-passed")
+        wait_for(lambda: client.get("/livez").status_code == 503, 10, "not alive")
+        assert client.get("/readyz").status_code == 503
+        server.signal()
+        assert server.wait_exit(5) == 0
+
+
 async def test_a_dying_thread_takes_no_waiting_request_with_it_silently(start_fake: Start) -> None:
     server = start_fake(deadly="die", delay_seconds=0.2, MMM_MAX_QUEUE_SECONDS=60).wait_ready()
     texts = ["die", *(f"waiting {index}" for index in range(10))]

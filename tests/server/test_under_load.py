@@ -61,6 +61,15 @@ async def test_the_queue_is_bounded_by_items(start_fake: Start) -> None:
     assert [answer.status_code for answer in answers].count(429) >= 3
 
 
+async def test_the_bodies_of_all_requests_together_are_bounded(start_fake: Start) -> None:
+    server = start_fake(
+        delay_seconds=0.5, MMM_MAX_BATCH_SIZE=1, MMM_MAX_INFLIGHT_BYTES=3 * len(BODY["images"][0])
+    ).wait_ready()
+    answers = await flood(server, clients=8, requests=1)
+    assert [answer.status_code for answer in answers].count(429) >= 4
+    assert (await flood(server, clients=1, requests=1))[0].status_code == 200, "what was answered is not held any more"
+
+
 async def test_a_deadline_ends_the_wait_and_saves_the_computation(start_fake: Start) -> None:
     server = start_fake(delay_seconds=0.4, MMM_MAX_BATCH_SIZE=1).wait_ready()
     started = time.monotonic()

@@ -16,6 +16,7 @@ class Limits:
     """What one request may hold."""
 
     body_bytes: int = 32 * 1024 * 1024
+    inflight_bytes: int = 512 * 1024 * 1024
     image_pixels: int = 50_000_000
     labels: int = 256
     text_tokens: int | None = None
@@ -44,6 +45,7 @@ def limits_of(settings: Settings) -> Limits:
     tokens = settings.max_text_tokens
     return Limits(
         body_bytes=settings.max_body_bytes,
+        inflight_bytes=settings.max_inflight_bytes,
         image_pixels=settings.max_image_pixels,
         labels=settings.max_labels,
         text_tokens=tokens,

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     text_cache_items: Annotated[int, Field(ge=0)] = 4096
 
     max_body_bytes: PositiveInt = 32 * 1024 * 1024
+    max_inflight_bytes: PositiveInt = 512 * 1024 * 1024  # of all bodies that are held at one moment
     max_image_pixels: PositiveInt = 50_000_000
     max_labels: PositiveInt = 256
     max_text_tokens: PositiveInt | None = None

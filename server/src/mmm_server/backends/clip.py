@@ -19,9 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Wishes
-from mmm_server.backends.devices import DTYPES, choose_device, set_threads
+from mmm_server.backends.devices import DTYPES, best_threads, choose_device
 from mmm_server.backends.pixels import TOLERANCE, PixelPlan, Pixels, plan_of, samples
-from mmm_server.errors import DeviceOutOfMemory, ModelLoadFailed, OutOfMemory, Unprocessable
+from mmm_server.errors import DeviceOutOfMemory, ModelLoadFailed, OutOfMemory, Unprocessable, WarmUpFailed
 from mmm_server.logs import fields
 from mmm_server.tasks import Task
 
@@ -48,7 +48,6 @@ class Parts:
 def load(directory: Path, architecture: str, wishes: Wishes) -> "DualEncoder":
     """The model on its device, ready to compute; a Fatal error in words if it cannot be loaded."""
     device = choose_device(wishes)
-    set_threads(wishes.threads)
     try:
         model = _load_weights(directory, architecture, device)
         processor, tokenizer = _load_processors(directory)
@@ -56,7 +55,14 @@ def load(directory: Path, architecture: str, wishes: Wishes) -> "DualEncoder":
         raise OutOfMemory(f"The memory of the {device.kind} device does not hold the model.") from None
     reads = int(model.config.text_config.max_position_embeddings)
     parts = Parts(model, processor, tokenizer, device, min(reads, wishes.max_text_tokens or reads))
-    return DualEncoder(architecture, parts)
+    encoder = DualEncoder(architecture, parts)
+    try:
+        threads = best_threads(lambda: encoder.forward([encoder.examples()[0]] * BATCH_ON_CPU), wishes.threads)
+    except Exception:
+        log.error("the first batch failed", exc_info=True)
+        raise WarmUpFailed("The model cannot compute what its own image processor makes of an image.") from None
+    log.info("compute threads", extra=fields(threads=threads, usable=wishes.threads))
+    return encoder
 
 
 class DualEncoder:

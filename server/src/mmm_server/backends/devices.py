@@ -1,11 +1,16 @@
 """Which device and which number format: what was wished, checked against what is there."""
 
+import time
+from collections.abc import Callable
+
 import torch
 
 from mmm_server.backends.base import Device, Wishes
 from mmm_server.errors import AcceleratorUnavailable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+WORTH_COMPARING_SECONDS = 0.25  # larger models are always faster with every thread
+WORTH_THE_THREADS = 1.2  # the speed-up below which a single thread is the better neighbour
 BFLOAT16_SINCE = (8, 0)  # compute capability of Ampere
 
 
@@ -21,11 +26,31 @@ def choose_device(wishes: Wishes) -> Device:
     return Device("cpu", _cpu_name(), "float32" if wishes.dtype == "auto" else wishes.dtype)
 
 
-def set_threads(threads: int) -> None:
-    """Bounds the compute threads of this process."""
-    torch.set_num_threads(threads)
+def best_threads(compute: Callable[[], object], usable: int) -> int:
+    """The number of threads with which `compute` is fastest, now in force: all usable ones, or a single one.
+
+    Small models lose more by waking threads than they gain, and leave the other processors to decoding.
+    """
     if torch.get_num_interop_threads() != 1:
         torch.set_num_interop_threads(1)
+    torch.set_num_threads(usable)
+    compute()  # the first pass allocates
+    seconds = _fastest(compute)
+    if usable > 1 and seconds < WORTH_COMPARING_SECONDS:
+        torch.set_num_threads(1)
+        compute()
+        if _fastest(compute) > WORTH_THE_THREADS * seconds:
+            torch.set_num_threads(usable)
+    return torch.get_num_threads()
+
+
+def _fastest(compute: Callable[[], object], rounds: int = 5) -> float:
+    found = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        compute()
+        found.append(time.perf_counter() - started)
+    return min(found)
 
 
 def _dtype_on_cuda(wished: str) -> str:

@@ -1,7 +1,8 @@
 """A dual encoder without weights: deterministic, instant, no torch. For tests of everything that is not the model.
 
-Its `config.json` may ask for misbehaviour: {"fake": {"delay_seconds": 0.01, "poison": "a text that fails",
-"deadly": "a text that kills the inference thread"}}. Nobody serves it by accident, as its answers mean nothing.
+Its `config.json` may ask for misbehaviour: {"fake": {"delay_seconds": 0.01, "poison": "a text that fails", "deadly":
+"a text that kills the inference thread", "hang": "a text that never ends"}}. Nobody serves it by accident, as its
+answers mean nothing.
 """
 
 import hashlib
@@ -31,6 +32,8 @@ class Faults:
     load_seconds: float = 0.0
     poison: str | None = None
     deadly: str | None = None
+    hang: str | None = None
+    hang_seconds: float = 3600.0
 
 
 def load(directory: Path, architecture: str, wishes: Wishes) -> "FakeBackend":
@@ -75,6 +78,8 @@ class FakeBackend:
         for fault, error in ((self._faults.poison, ValueError), (self._faults.deadly, SystemExit)):
             if fault is not None and (rows == _hash_vector(fault)).all(axis=1).any():
                 raise error("a fault that config.json asked for")
+        if self._faults.hang is not None and (rows == _hash_vector(self._faults.hang)).all(axis=1).any():
+            time.sleep(self._faults.hang_seconds)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(rows / lengths, dtype=np.float32)
 

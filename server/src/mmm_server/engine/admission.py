@@ -77,18 +77,21 @@ class Admission:
         decoding = self.decode.seconds(self.decoding, 1) / self.decode_threads
         return max(computing, decoding)
 
-    def admit(self, wanted: Mapping[Kind, int], patience: float) -> None:
-        """Lets the items in, or raises Overloaded; `patience` is how long the request itself can wait."""
+    def check_wait(self, patience: float) -> float:
+        """The estimated wait, or Overloaded if it is longer than allowed or than the request's own `patience`."""
         wait = self.estimated_wait()
         bound = min(self.max_seconds, patience)
         if wait > bound:
-            raise Overloaded(
-                "The queue is longer than a request may wait.", retry_after=max(LEAST_RETRY_SECONDS, wait - bound)
-            )
+            retry_after = max(LEAST_RETRY_SECONDS, wait - bound)
+            raise Overloaded("The queue is longer than a request may wait.", retry_after=retry_after)
+        return wait
+
+    def admit(self, wanted: Mapping[Kind, int], patience: float) -> None:
+        """Lets the items in, or raises Overloaded."""
+        wait = self.check_wait(patience)
         newcomers = sum(wanted.values())
-        if (
-            self.items and self.items + newcomers > self.max_items
-        ):  # an empty server takes any request that passed the limits
+        # An empty server takes any request that passed the limits of one request.
+        if self.items and self.items + newcomers > self.max_items:
             raise Overloaded("The queue is full.", retry_after=max(LEAST_RETRY_SECONDS, wait))
         for kind, count in wanted.items():
             self.inside[kind] += count

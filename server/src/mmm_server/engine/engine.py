@@ -112,6 +112,11 @@ class Engine:
         """(items waiting for the device, requests in flight, seconds that a newcomer would wait)."""
         return self._worker.depth, self._inflight, self._admission.estimated_wait()
 
+    def check_open(self, ticket: Ticket) -> None:
+        """NotReady or Overloaded if the request would be refused whatever it holds: before its body is read."""
+        self._open_for()
+        self._admission.check_wait(ticket.deadline - time.monotonic())
+
     async def embed(self, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str]) -> Vectors:
         """The vectors of images and texts."""
         backend = self._open_for(

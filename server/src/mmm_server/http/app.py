@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from mmm_server.engine.engine import Engine
 from mmm_server.errors import MethodNotAllowed, NotFound, Refused, Unprocessable
+from mmm_server.http.bodies import BodyReader
 from mmm_server.http.envelope import Envelope
 from mmm_server.http.exchange import exchange_of
 from mmm_server.http.openapi import describe
@@ -22,10 +23,11 @@ from mmm_server.http.routes.status import add_operations_routes, build_version
 def inference_app(engine: Engine) -> ASGIApp:
     """The application of port 8080."""
     app = _bare("Multimodal inference")
+    bodies = BodyReader(engine.limits)
     hot: list[BaseRoute] = [
-        Route("/predict", HotRoute(engine, predict, split_commas=True), methods=["POST"]),
-        Route("/v1/classify", HotRoute(engine, predict, split_commas=True), methods=["POST"]),
-        Route("/v1/embed", HotRoute(engine, embed, split_commas=False), methods=["POST"]),
+        Route("/predict", HotRoute(engine, bodies, predict, split_commas=True), methods=["POST"]),
+        Route("/v1/classify", HotRoute(engine, bodies, predict, split_commas=True), methods=["POST"]),
+        Route("/v1/embed", HotRoute(engine, bodies, embed, split_commas=False), methods=["POST"]),
     ]
     app.router.routes[:0] = hot
     add_health_routes(app, engine)

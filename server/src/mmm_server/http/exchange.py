@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from mmm_server.errors import ClientGone, Malformed, Refused, SlowClient, TooLarge
+from mmm_server.errors import ClientGone, Malformed, Refused
 
 KEY = "mmm.exchange"
 
@@ -40,31 +40,6 @@ def header_of(scope: Scope, name: bytes) -> str | None:
         if key == name:
             return bytes(value).decode("latin-1")
     return None
-
-
-async def read_body(scope: Scope, receive: Receive, max_bytes: int, seconds: float) -> bytes:
-    """The whole body; TooLarge as soon as it is known to be too long, without keeping what came."""
-    too_large = TooLarge(f"The body is longer than {max_bytes} bytes.")
-    declared = header_of(scope, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone("The client is gone.")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > max_bytes:
-                    raise too_large
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    except TimeoutError:
-        raise SlowClient("The body did not arrive in time.") from None
 
 
 async def unless_gone(receive: Receive, work: Awaitable[Answer]) -> Answer:

@@ -9,7 +9,8 @@ from starlette.types import Receive, Scope, Send
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.ticket import Ticket
 from mmm_server.errors import Unprocessable, UnsupportedType
-from mmm_server.http.exchange import exchange_of, header_of, read_body, send_json, timeout_of, unless_gone
+from mmm_server.http.bodies import BodyReader
+from mmm_server.http.exchange import exchange_of, header_of, send_json, timeout_of, unless_gone
 from mmm_server.http.payload import Payload, Source, read_payload
 
 JSON = (b"content-type", b"application/json")
@@ -21,37 +22,38 @@ Respond = Callable[[Engine, Ticket, Payload], Awaitable[dict[str, object]]]
 class HotRoute:
     """Reads a payload, lets `respond` answer it, and sends the answer as JSON."""
 
-    def __init__(self, engine: Engine, respond: Respond, *, split_commas: bool) -> None:
+    def __init__(self, engine: Engine, bodies: BodyReader, respond: Respond, *, split_commas: bool) -> None:
         self._engine = engine
         self._respond = respond
         self._split_commas = split_commas
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
         exchange = exchange_of(scope)
         ticket = self._engine.open_ticket(exchange.request_id, timeout_of(scope))
-        payload = await self._read(scope, receive, ticket)
-        ticket.note("read", time.monotonic() - exchange.started)
-        answer = await unless_gone(receive, self._respond(self._engine, ticket, payload))
-        finishing = time.monotonic()
-        body = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-        ticket.note("finish", time.monotonic() - finishing)
-        self._observe(ticket)
-        await send_json(send, 200, body, [JSON, (b"server-timing", _server_timing(ticket))])
-
-    async def _read(self, scope: Scope, receive: Receive, ticket: Ticket) -> Payload:
+        self._engine.check_open(ticket)
         if header_of(scope, b"content-encoding") not in (None, "identity"):
             raise UnsupportedType("Compressed bodies are not read here; images are compressed already.")
+        async with self._bodies.body(scope, receive, ticket.deadline - time.monotonic()) as body:
+            payload = await read_payload(self._source(scope, body))
+            ticket.note("read", time.monotonic() - exchange.started)
+            answer = await unless_gone(receive, self._respond(self._engine, ticket, payload))
+        finishing = time.monotonic()
+        encoded = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+        ticket.note("finish", time.monotonic() - finishing)
+        self._observe(ticket)
+        await send_json(send, 200, encoded, [JSON, (b"server-timing", _server_timing(ticket))])
+
+    def _source(self, scope: Scope, body: bytes) -> Source:
         limits = self._engine.limits
-        body = await read_body(scope, receive, limits.body_bytes, ticket.deadline - time.monotonic())
-        source = Source(
+        return Source(
             body=body,
             content_type=header_of(scope, b"content-type") or "",
             query=scope["query_string"],
             max_parts=limits.items + limits.labels + 1,
             split_commas=self._split_commas,
         )
-        return await read_payload(source)
 
     def _observe(self, ticket: Ticket) -> None:
         for stage in ("read", "finish"):
