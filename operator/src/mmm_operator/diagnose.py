@@ -1,19 +1,60 @@
 """The root cause of trouble, from the pods themselves: one reason and one sentence.
 
 Checks are ordered by how much they explain: what a container says of itself, then how it died, then
-why it cannot start, then why the pod has no node. The first finding of the first check wins.
+why it cannot start, then why the pod has no node. The first finding of the first check wins. A trouble
+that is over is no trouble.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from mmm_operator import names
 from mmm_operator.api.conditions import Reason
 from mmm_operator.snapshot import Manifest
 
-_REASONS = {reason.value: reason for reason in Reason}
-_PULL_FAILURES = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "ImageInspectError"}
-_START_FAILURES = {"RunContainerError", "CreateContainerError", "StartError", "ContainerCannotRun"}
+# What the fetcher and the server may say of themselves; nobody else's words become a reason.
+OWN_WORDS = {
+    reason.value: reason
+    for reason in (
+        Reason.MODEL_NOT_FOUND,
+        Reason.VERSION_NOT_FOUND,
+        Reason.INCOMPLETE_UPLOAD,
+        Reason.ACCESS_DENIED,
+        Reason.ENDPOINT_UNREACHABLE,
+        Reason.TLS_VERIFY_FAILED,
+        Reason.DIGEST_MISMATCH,
+        Reason.INVALID_MANIFEST,
+        Reason.UNSAFE_ARTIFACT,
+        Reason.NO_SPACE,
+        Reason.MODEL_TOO_LARGE,
+        Reason.UNSUPPORTED_MODEL,
+        Reason.UNSUPPORTED_TASK,
+        Reason.MODEL_LOAD_FAILED,
+        Reason.WARM_UP_FAILED,
+        Reason.ACCELERATOR_UNAVAILABLE,
+        Reason.OUT_OF_MEMORY,
+        Reason.INTERNAL_ERROR,
+    )
+}
+_PULL_FAILURES = {
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "ImageInspectError",
+    "RegistryUnavailable",
+    "SignatureValidationFailed",
+}
+_CONFIG_FAILURES = {"CreateContainerConfigError", "PreCreateHookError"}
+_START_FAILURES = {
+    "RunContainerError",
+    "CreateContainerError",
+    "StartError",
+    "ContainerCannotRun",
+    "PreStartHookError",
+    "PostStartHookError",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +79,31 @@ def diagnose_capacity(pods: Sequence[Manifest]) -> Trouble | None:
 
 
 def _first(checks: Iterable[Check], pods: Sequence[Manifest]) -> Trouble | None:
+    counted = _counted(pods)
+    return next((trouble for check in checks for pod in counted if (trouble := check(pod))), None)
+
+
+def _counted(pods: Sequence[Manifest]) -> list[Manifest]:
+    """The pods that matter: not those on their way out, nor the remains of pods whose successor is ready.
+
+    A pod that its node gave up on is kept by Kubernetes for ever, for people to look at.
+    """
     living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    return next((trouble for check in checks for pod in living if (trouble := check(pod))), None)
+    healed = max((_born(pod) for pod in living if _is_ready(pod)), default="")
+    return [pod for pod in living if not _has_ended(pod) or _born(pod) > healed]
+
+
+def _born(pod: Manifest) -> str:
+    return str(pod["metadata"].get("creationTimestamp", ""))
+
+
+def _has_ended(pod: Manifest) -> bool:
+    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
+
+
+def _is_ready(pod: Manifest) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _statuses(pod: Manifest) -> Iterator[Manifest]:
@@ -51,13 +115,29 @@ def _statuses(pod: Manifest) -> Iterator[Manifest]:
 def _failures(pod: Manifest) -> Iterator[tuple[str, Manifest]]:
     """(container, terminated state) of the containers that failed and have not recovered since."""
     for status in _statuses(pod):
-        if status.get("ready") and "running" in status.get("state", {}):
-            continue
-        for state in (status.get("state", {}), status.get("lastState", {})):
-            terminated = state.get("terminated")
-            if terminated and terminated.get("exitCode", 0) != 0:
-                yield status["name"], terminated
-                break
+        if failure := _failure(status):
+            yield status["name"], failure
+
+
+def _failure(status: Manifest) -> Manifest | None:
+    state, before = status.get("state", {}), status.get("lastState", {})
+    # An init container that has done its work is ready too, however often it failed before.
+    if status.get("ready") or _exit_code(state) == 0:
+        return None
+    if _exit_code(state):
+        return _terminated(state)
+    looping = state.get("waiting", {}).get("reason") == "CrashLoopBackOff"
+    return _terminated(before) if _exit_code(before) or looping else None
+
+
+def _terminated(state: Manifest) -> Manifest | None:
+    terminated: Manifest | None = state.get("terminated")
+    return terminated
+
+
+def _exit_code(state: Manifest) -> int | None:
+    terminated = _terminated(state)
+    return None if terminated is None else int(terminated.get("exitCode", 0))
 
 
 def _waiting(pod: Manifest) -> Iterator[tuple[str, Manifest]]:
@@ -78,19 +158,17 @@ def _parse_termination(text: str) -> Trouble | None:
     last = text.strip().rsplit("\n", 1)[-1]
     try:
         content = json.loads(last)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    reason = _REASONS.get(str(content.get("reason"))) if isinstance(content, dict) else None
-    return Trouble(reason, str(content.get("message", ""))[:1024]) if reason else None
+    reason = OWN_WORDS.get(str(content.get("reason"))) if isinstance(content, dict) else None
+    return Trouble(reason, str(content.get("message") or "")[:1024]) if reason else None
 
 
 def _out_of_memory(pod: Manifest) -> Trouble | None:
     for name, terminated in _failures(pod):
         if terminated.get("reason") == "OOMKilled":
-            return Trouble(
-                Reason.OUT_OF_MEMORY,
-                f"container {name} used more memory than its limit: raise spec.resources.limits.memory",
-            )
+            advice = ": raise spec.resources.limits.memory" if name == names.CONTAINER_SERVER else ""
+            return Trouble(Reason.OUT_OF_MEMORY, f"container {name} used more memory than its limit{advice}")
     return None
 
 
@@ -104,10 +182,19 @@ def _image(pod: Manifest) -> Trouble | None:
 
 def _cannot_start(pod: Manifest) -> Trouble | None:
     for name, waiting in _waiting(pod):
-        if waiting.get("reason") == "CreateContainerConfigError":
+        if waiting.get("reason") in _CONFIG_FAILURES:
             return Trouble(Reason.CONTAINER_CONFIG_ERROR, f"container {name}: {_sentence(waiting)}")
         if waiting.get("reason") in _START_FAILURES:
             return Trouble(Reason.CONTAINER_FAILED, f"container {name} cannot start: {_sentence(waiting)}")
+    return None
+
+
+def _given_up(pod: Manifest) -> Trouble | None:
+    """Why the node gave up on the pod: eviction, or no room for it after all."""
+    status = pod.get("status", {})
+    if status.get("phase") == "Failed" and status.get("reason"):
+        message = f"pod {pod['metadata']['name']}: {status['reason']}: {status.get('message', '')}"
+        return Trouble(Reason.POD_FAILED, message[:1024])
     return None
 
 
@@ -156,4 +243,4 @@ def _sentence(state: Manifest) -> str:
     return str(state.get("message") or state.get("reason", ""))[:512]
 
 
-CHECKS: tuple[Check, ...] = (_own_words, _out_of_memory, _image, _cannot_start, _died, _unschedulable)
+CHECKS: tuple[Check, ...] = (_own_words, _out_of_memory, _image, _cannot_start, _given_up, _died, _unschedulable)

@@ -119,8 +119,10 @@ class Reason(Documented):
         "ContainerConfigError",
         "A container cannot be created, for instance for a missing Secret.",
     )
-    NOT_READY = ("NotReady", "The server runs but does not pass its readiness probe.")
-    LOADING = ("Loading", "The model is being fetched or loaded.")
+    POD_FAILED = (
+        "PodFailed",
+        "A node gave up on a pod, for instance by eviction; the message is the node's.",
+    )
     # Autoscaling
     AUTOSCALER_ACTIVE = ("AutoscalerActive", "The autoscaler reads its metrics and can act.")
     AUTOSCALER_PENDING = ("AutoscalerPending", "The autoscaler has not reported yet.")
