@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from mmm_operator.errors import OperatorError, SettingsError
 from mmm_operator.version import version
 
+log = logging.getLogger(__name__)
+
 OK, FAILURE, USAGE = 0, 1, 2
 
 
@@ -20,9 +22,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         print(error, file=sys.stderr)
         return USAGE
-    except OperatorError as error:
-        print(error, file=sys.stderr)
-        return FAILURE
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,10 +43,13 @@ def _run() -> int:
     set_up_logs(settings.log_level)
     try:
         asyncio.run(run(settings))
-    except OperatorError:
+    except SettingsError:
         raise
+    except OperatorError as error:
+        log.error("%s", error)
+        return FAILURE
     except Exception:
-        logging.getLogger(__name__).exception("the operator failed")
+        log.exception("the operator failed")
         return FAILURE
     return OK
 

@@ -1,6 +1,6 @@
 """The operator's own configuration: `MMM_OPERATOR_*` in its environment."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -25,7 +25,9 @@ class Settings(BaseSettings):
     request_timeout_seconds: float = Field(default=30.0, gt=0, description="Time limit of one call to the API server.")
     resolve_timeout_seconds: float = Field(default=20.0, gt=0, description="Time limit of one look into a repository.")
     http_port: int = Field(default=8080, ge=1, le=65535, description="Port of /healthz, /readyz and /metrics.")
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR."
+    )
     drain_delay_seconds: int = Field(
         default=5, ge=0, le=300, description="How long a stopping pod still accepts requests, until no client knows it."
     )

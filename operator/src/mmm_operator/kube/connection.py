@@ -24,7 +24,7 @@ async def load_configuration() -> Configuration:
             await config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-    except (config.ConfigException, OSError) as error:
+    except Exception as error:  # a kubeconfig can be wrong in every way that YAML, base64 and files can
         raise SettingsError(f"{NOWHERE} ({error})") from error
     return configuration
 
