@@ -1,0 +1,1 @@
+"""The server pods: what they say about themselves."""

@@ -1,0 +1,1 @@
+"""The model repositories: which bytes a wanted version means."""
