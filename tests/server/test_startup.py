@@ -93,8 +93,8 @@ def test_a_directory_that_is_not_there_yet_may_be_retried(tmp_path: Path) -> Non
 def test_a_task_that_the_model_cannot_do_ends_the_process(tmp_path: Path) -> None:
     model = write_fake(tmp_path / "model")
     code, termination = ending_of(tmp_path, model, MMM_MODEL_TASKS="ImageEmbedding,Captioning")
-    assert (code, termination["reason"]) == (2, "BadSettings")
-    assert "MMM_MODEL_TASKS" in termination["message"]
+    assert (code, termination["reason"]) == (3, "UnsupportedTask")
+    assert "does not offer Captioning; it offers ImageEmbedding, TextEmbedding" in termination["message"]
 
 
 def publish(root: Path, *, tamper: bool = False) -> str:
@@ -148,7 +148,7 @@ def test_settings_that_make_no_sense_are_one_sentence_and_exit_2(tmp_path: Path,
     with ServerProcess(tmp_path / "server", {name: value}, ["--model", str(tmp_path)]) as server:
         assert server.wait_exit() == 2
         termination = server.termination()
-    assert termination["reason"] == "BadSettings"
+    assert termination["reason"] == "InternalError"
     assert termination["message"].startswith(f"{name}={value}: ")
     assert "\n" not in termination["message"]
 

@@ -54,9 +54,14 @@ class Fatal(ServerError):
 
 
 class BadSettings(Fatal):
-    """The environment makes no sense."""
+    """The environment makes no sense. The operator writes the environment, so to a user it is an internal error."""
 
     exit_code = 2
+
+    @property
+    def reason(self) -> str:
+        """The word for the operator, which knows no other for this."""
+        return InternalError.__name__
 
 
 class UnsupportedModel(Fatal):

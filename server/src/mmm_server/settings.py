@@ -7,7 +7,6 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mmm_server.errors import BadSettings
-from mmm_server.tasks import Task, name_all
 
 PREFIX = "MMM_"
 
@@ -29,7 +28,7 @@ class Settings(BaseSettings):
     model_name: str = "model"
     model_version: str = "unversioned"
     model_digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
-    model_tasks: Annotated[tuple[Task, ...], NoDecode] = ()
+    model_tasks: Annotated[tuple[str, ...], NoDecode] = ()
     termination_log: Path = Path("/dev/termination-log")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -63,11 +62,7 @@ class Settings(BaseSettings):
     def _split_tasks(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        words = [word.strip() for word in value.split(",") if word.strip()]
-        unknown = sorted(set(words) - set(Task))
-        if unknown:
-            raise ValueError(f"unknown task {unknown[0]!r}, known are {name_all(tuple(Task))}")
-        return tuple(Task(word) for word in words)
+        return tuple(word.strip() for word in value.split(",") if word.strip())
 
     @field_validator("log_level", mode="before")
     @classmethod

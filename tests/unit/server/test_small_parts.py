@@ -10,7 +10,6 @@ from mmm_server.engine.busy import BusyMeter
 from mmm_server.engine.cache import TextCache
 from mmm_server.errors import BadSettings
 from mmm_server.settings import load_settings
-from mmm_server.tasks import Task
 
 VECTOR = np.zeros(2, dtype=np.float32)
 
@@ -97,7 +96,7 @@ def test_an_empty_variable_counts_as_unset(environment: pytest.MonkeyPatch) -> N
 
 def test_tasks_are_a_comma_list(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MMM_MODEL_TASKS", "ImageEmbedding, TextEmbedding")
-    assert load_settings().model_tasks == (Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING)
+    assert load_settings().model_tasks == ("ImageEmbedding", "TextEmbedding")
 
 
 def test_a_server_without_a_model_says_which_setting_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ class Engine:
         self._threads = threads
         self._born = time.monotonic()
         self._backend: Backend | None = None
-        self._tasks: tuple[Task, ...] = settings.model_tasks
+        self._tasks: tuple[Task, ...] = ()
         self._cache = TextCache(settings.text_cache_items)
         self._admission = Admission(settings.max_queue_items, settings.max_queue_seconds, settings.decode_threads)
         self._decoding = DecodePool(settings.decode_threads, self.limits, self._on_decoded)

@@ -37,12 +37,11 @@ def load_backend(settings: Settings, threads: int) -> Backend:
 
 def offered_tasks(settings: Settings, backend: Backend) -> tuple[Task, ...]:
     """The tasks to offer: the wanted ones, or all that the model can do; UnsupportedTask if it cannot do one."""
-    able = backend.capabilities.tasks
-    unable = tuple(task for task in settings.model_tasks if task not in able)
+    able, architecture = backend.capabilities.tasks, backend.capabilities.architecture
+    unable = [word for word in settings.model_tasks if word not in able]
     if unable:
-        architecture = backend.capabilities.architecture
-        raise UnsupportedTask(f"A {architecture} does not offer {name_all(unable)}; it offers {name_all(able)}.")
-    return settings.model_tasks or able
+        raise UnsupportedTask(f"A {architecture} does not offer {', '.join(unable)}; it offers {name_all(able)}.")
+    return tuple(Task(word) for word in settings.model_tasks) or able
 
 
 def batch_limits(settings: Settings, backend: Backend) -> BatchLimits:
