@@ -198,19 +198,28 @@ async def test_a_root_that_is_no_directory_is_said(repository: Repository, tmp_p
         await repository.fetch(published, tmp_path / "file" / "models")
 
 
-async def test_a_link_in_the_way_is_not_followed(repository: Repository, root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", ["config.json", "extra"])
+async def test_a_link_in_the_way_is_not_followed(repository: Repository, root: Path, tmp_path: Path, link: str) -> None:
     published = await repository.published()
     partial = root / f".partial-{published.digest.removeprefix('sha256:')}"
     partial.mkdir(parents=True)
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    (partial / "config.json").symlink_to(victim)
-    (tmp_path / "elsewhere").mkdir()
-    (partial / "extra").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "config.json").write_text("precious")
+    (tmp_path / "extra").mkdir()
+    (partial / link).symlink_to(tmp_path / link)
     with pytest.raises(VolumeUnusable):
         await repository.fetch(published, root)
-    assert victim.read_text() == "precious"
-    assert not list((tmp_path / "elsewhere").iterdir())
+    assert (tmp_path / "config.json").read_text() == "precious"
+    assert contents_of(tmp_path / "extra") == {}
+
+
+async def test_what_no_retry_can_heal_is_asked_for_once(repository: Repository, root: Path) -> None:
+    published = await repository.published()
+    (repository.disk / "1" / "tokenizer.json").unlink()
+    async with faults.StallingProxy(repository.server.endpoint) as proxy:
+        with pytest.raises(DigestMismatch):
+            await fetch(repository.uri, "1", published.digest, root, repository.at(proxy.endpoint))
+        with_bytes = [entry for entry in published.manifest.files if entry.size]
+        assert proxy.requests <= 1 + len(with_bytes)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "manifest", "unmarked and changed"])
@@ -269,6 +278,15 @@ async def test_broken_connections_are_healed(repository: Repository, root: Path)
         fetched = await fetch(repository.uri, "1", published.digest, root, storage)
         assert proxy.cuts == 0
     assert contents_of(repository.model(weights=20 * MIB)).items() <= contents_of(fetched).items()
+
+
+async def test_an_outage_longer_than_a_requests_own_patience_is_healed(repository: Repository, root: Path) -> None:
+    published = await repository.published(weights=4 * MIB)
+    # The client tries a request four times; six broken connections in a row take a second round.
+    async with faults.CuttingProxy(repository.server.endpoint, cuts=6, after=MIB) as proxy:
+        storage, options = repository.at(proxy.endpoint), FetchOptions(part_bytes=MIB, parallel_parts=1)
+        await fetch(repository.uri, "1", published.digest, root, storage, options)
+        assert proxy.cuts == 0
 
 
 async def test_a_cancelled_fetch_goes_on_where_it_was(repository: Repository, root: Path) -> None:

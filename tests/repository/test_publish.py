@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from mmm_repository import (
     Phase,
     Progress,
     RepositoryError,
+    VersionExists,
     publish,
     verify_version,
 )
@@ -57,6 +59,20 @@ async def test_publishers_that_meet_never_both_succeed(repository: Repository) -
     succeeded = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
     assert len(succeeded) <= 1
     assert all(isinstance(outcome, RepositoryError) for outcome in outcomes if outcome not in succeeded)
+
+
+async def test_the_slower_of_two_publishers_is_told(repository: Repository) -> None:
+    await repository.published("9")
+    other = repository.disk / "9" / "manifest.json"
+
+    def another_is_faster(progress: Progress) -> None:
+        if progress.phase is Phase.UPLOAD and progress.done_bytes == progress.total_bytes:
+            shutil.copy2(other, repository.disk / "1" / "manifest.json")  # with the server's own attributes
+
+    directory = repository.model(seed=5)
+    with pytest.raises(VersionExists, match="with other files"):
+        await publish(directory, repository.uri, "1", repository.storage, progress=another_is_faster)
+    assert (repository.disk / "1" / "manifest.json").read_bytes() == other.read_bytes()
 
 
 async def test_the_same_files_published_twice_at_once_are_one_version(repository: Repository) -> None:

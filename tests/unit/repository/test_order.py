@@ -38,6 +38,7 @@ names = versions | st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._+-]{0,10}[A-Za-z0-9])
         ["run2", "run10", "1"],
         ["latest", "test", "0.1"],
         ["1.2", "1.2.3"],
+        ["1.0.0-rc.1", "1"],
     ],
 )
 def test_known_orders(ordered: list[str]) -> None:
