@@ -3,17 +3,19 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mmm_operator import names
 from mmm_operator.api.conditions import ConditionStatus, ConditionType, Finding, Reason
 from mmm_operator.api.v1alpha1 import Fallback
 from mmm_operator.diagnose import Trouble, diagnose, diagnose_capacity
 from mmm_operator.rollout.step import Step
-from mmm_operator.snapshot import Manifest, RevisionState, Snapshot
+from mmm_operator.snapshot import Ref, RevisionState, Snapshot, pod_revision
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the checks look at: the snapshot and what the planner concluded from it."""
+    """What the checks look at: the snapshot and what the planner concluded from it.
+
+    `taken` are the needed names that somebody else's objects have.
+    """
 
     snapshot: Snapshot
     wanted: int
@@ -21,6 +23,7 @@ class Facts:
     serving: str
     states: tuple[RevisionState, ...]
     step: Step
+    taken: frozenset[Ref] = frozenset()
 
     @property
     def goal(self) -> RevisionState | None:
@@ -41,7 +44,7 @@ class Facts:
     @property
     def trouble(self) -> Trouble | None:
         """The root cause of trouble in the target's pods."""
-        return diagnose([pod for pod in self.snapshot.pods if _revision(pod) == self.target])
+        return diagnose([pod for pod in self.snapshot.pods if pod_revision(pod) == self.target])
 
     @property
     def stalled(self) -> bool:
@@ -65,10 +68,6 @@ def _findings(facts: Facts) -> Iterator[Finding]:
             yield Finding(type=condition, status=status, reason=reason, message=message)
 
 
-def _revision(pod: Manifest) -> str:
-    return str(pod["metadata"].get("labels", {}).get(names.LABEL_REVISION, ""))
-
-
 # Blockers: each says why the spec cannot be applied. They make Accepted and Ready False alike.
 
 
@@ -79,9 +78,9 @@ def _invalid(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 
 def _name_conflict(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    if not facts.snapshot.foreign:
+    if not facts.taken:
         return None
-    taken = ", ".join(str(ref) for ref in sorted(facts.snapshot.foreign))
+    taken = ", ".join(str(ref) for ref in sorted(facts.taken))
     message = f"{taken} exists and belongs to somebody else: delete it, or give this object another name"
     return "False", Reason.NAME_CONFLICT, message
 
@@ -225,10 +224,11 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 
 def _update_blocked(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    if not facts.available or facts.step.done:
+    asked = facts.snapshot.mmm is not None and facts.resolved
+    if not facts.available or (asked and facts.serving == facts.target):
         return None
-    blocked = _blocker(facts) or (_stalled(facts) if facts.serving != facts.target else None)
-    if blocked is None:
+    blocked = _blocker(facts) or _stalled(facts)
+    if blocked is None or blocked[0] == "Unknown":
         return None
     return "True", Reason.UPDATE_BLOCKED, f"an older revision serves: {blocked[1].value}: {blocked[2]}"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Reason
-from mmm_operator.snapshot import Manifest
+from mmm_operator.snapshot import Manifest, is_living, is_ready
 
 # What the fetcher and the server may say of themselves; nobody else's words become a reason.
 OWN_WORDS = {
@@ -88,8 +88,8 @@ def _counted(pods: Sequence[Manifest]) -> list[Manifest]:
 
     A pod that its node gave up on is kept by Kubernetes for ever, for people to look at.
     """
-    living = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    healed = max((_born(pod) for pod in living if _is_ready(pod)), default="")
+    living = list(filter(is_living, pods))
+    healed = max(map(_born, filter(is_ready, living)), default="")
     return [pod for pod in living if not _has_ended(pod) or _born(pod) > healed]
 
 
@@ -99,11 +99,6 @@ def _born(pod: Manifest) -> str:
 
 def _has_ended(pod: Manifest) -> bool:
     return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
-
-
-def _is_ready(pod: Manifest) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _statuses(pod: Manifest) -> Iterator[Manifest]:

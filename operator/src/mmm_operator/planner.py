@@ -1,10 +1,9 @@
 """`plan`: from what is to what to do. Pure and total: any snapshot gives a plan, and a settled one gives none."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from mmm_operator import names
-from mmm_operator.api.v1alpha1 import CacheType, MultimodalModel
+from mmm_operator.api.v1alpha1 import CacheType
 from mmm_operator.assess import Facts
 from mmm_operator.builders.autoscaler import build_autoscaler
 from mmm_operator.builders.claim import build_claim
@@ -14,9 +13,9 @@ from mmm_operator.builders.service import build_service
 from mmm_operator.drift import first_difference, with_applied_hash
 from mmm_operator.plan import Apply, Delete, Plan
 from mmm_operator.report import report_events, report_status
-from mmm_operator.rollout.step import next_step, surplus_revisions
+from mmm_operator.rollout.step import Step, next_step, surplus_revisions
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Manifest, Ref, Snapshot, parse_revision
+from mmm_operator.snapshot import Manifest, Ref, Snapshot, parse_revision, revision_id
 from mmm_operator.target import Target, choose_target, serving_revision
 
 # A ready pod whose status page has not been read yet is asked again after this many seconds.
@@ -24,14 +23,16 @@ UNREAD_SECONDS = 10.0
 
 
 def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
-    """What to do about `snapshot`. `now` only dates what changes."""
-    states = tuple(parse_revision(item) for item in snapshot.of_kind("Deployment"))
+    """What to do about `snapshot`. `now` dates what changes, and tells what is overdue."""
+    states = tuple(parse_revision(item, snapshot.pods, now) for item in snapshot.of_kind("Deployment"))
     target = choose_target(snapshot, states, settings)
     wanted = snapshot.mmm.spec.replicas if snapshot.mmm else _kept_size(snapshot)
     serving = serving_revision(snapshot, target.id, wanted, states)
     step = next_step(target.id, serving, wanted, states)
-    facts = Facts(snapshot, wanted, target.id, serving, states, step)
-    applies = tuple(_applies(facts, target, settings))
+    desired = tuple(_children(snapshot, step, target, settings))
+    taken = snapshot.foreign & {Ref.of(manifest) for manifest in desired}
+    facts = Facts(snapshot, wanted, target.id, serving, states, step, taken)
+    applies = tuple(_applies(facts, desired))
     deletes = tuple(_deletes(facts))
     status = report_status(facts, target.revision.image if target.revision else "", now)
     changed = status != snapshot.status
@@ -40,7 +41,7 @@ def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
         delete=deletes,
         status=status if changed else None,
         events=report_events(snapshot.status.conditions, status.conditions) if changed else (),
-        requeue_after=_requeue_after(facts, settings),
+        requeue_after=_requeue_after(facts, now),
         because="; ".join([a.because for a in applies] + [d.because for d in deletes]) or step.because,
     )
 
@@ -50,42 +51,49 @@ def _kept_size(snapshot: Snapshot) -> int:
     return sum(item["spec"].get("replicas", 0) for item in snapshot.of_kind("Deployment"))
 
 
-def _requeue_after(facts: Facts, settings: Settings) -> float | None:
+def _requeue_after(facts: Facts, now: datetime) -> float | None:
+    return min(_waits(facts, now), default=None)
+
+
+def _waits(facts: Facts, now: datetime) -> Iterator[float]:
     mmm = facts.snapshot.mmm
     if mmm is not None and not facts.resolved:
-        return float(mmm.spec.model.poll_interval_seconds)
+        yield float(mmm.spec.model.poll_interval_seconds)
     unread = facts.step.done and facts.wanted > 0 and not facts.snapshot.reports
-    return UNREAD_SECONDS if unread and facts.snapshot.status.acceleration is None else None
+    if unread and facts.snapshot.status.acceleration is None:
+        yield UNREAD_SECONDS
+    if facts.goal is not None and facts.goal.due is not None and not facts.goal.stuck:
+        yield max(1.0, (facts.goal.due - now).total_seconds())
 
 
-def _applies(facts: Facts, target: Target, settings: Settings) -> Iterator[Apply]:
-    mmm, snapshot = facts.snapshot.mmm, facts.snapshot
-    if mmm is None:
-        return
-    for manifest in _children(facts, mmm, target, settings):
+def _applies(facts: Facts, desired: Sequence[Manifest]) -> Iterator[Apply]:
+    snapshot = facts.snapshot
+    for manifest in desired:
         ref = Ref.of(manifest)
-        if ref not in snapshot.foreign and (step := _apply(manifest, snapshot.children.get(ref))):
-            yield step
-    for live in snapshot.of_kind("Deployment"):
-        size = facts.step.sizes.get(_revision(live))
-        rebuilt = target.revision is not None and _revision(live) == target.id
-        if size is not None and not rebuilt and size != live["spec"].get("replicas", 1):
+        if ref not in facts.taken and (apply := _apply(manifest, snapshot.children.get(ref))):
+            yield apply
+    rebuilt = {Ref.of(manifest) for manifest in desired}
+    for live in snapshot.of_kind("Deployment") if snapshot.mmm else ():
+        size = facts.step.sizes.get(revision_id(live))
+        if Ref.of(live) not in rebuilt and size is not None and size != live["spec"].get("replicas", 1):
             because = f"{Ref.of(live)} to {size} pods: {facts.step.because}"
             yield Apply(with_applied_hash(resize_deployment(live, size)), create=False, because=because)
 
 
-def _children(facts: Facts, mmm: MultimodalModel, target: Target, settings: Settings) -> Iterator[Manifest]:
-    """The desired children, in the order in which they are needed."""
-    spec, revision = mmm.spec, target.revision
+def _children(snapshot: Snapshot, step: Step, target: Target, settings: Settings) -> Iterator[Manifest]:
+    """The desired children, in the order in which they are needed; none while the spec cannot be read."""
+    mmm, revision = snapshot.mmm, target.revision
+    if mmm is None:
+        return
+    spec = mmm.spec
     if spec.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM and spec.cache.claim_template is not None:
         yield build_claim(mmm, spec.cache.claim_template)
     yield build_service(mmm)
     if needs_disruption_budget(spec):
         yield build_disruption_budget(mmm)
     if revision is not None:
-        deployments = {_revision(item): item for item in facts.snapshot.of_kind("Deployment")}
-        size = facts.step.sizes[revision.id]
-        yield build_deployment(mmm, revision, size, settings, deployments.get(revision.id))
+        deployments = {revision_id(item): item for item in snapshot.of_kind("Deployment")}
+        yield build_deployment(mmm, revision, step.sizes[revision.id], settings, deployments.get(revision.id))
     if spec.autoscaling is not None:
         yield build_autoscaler(mmm, spec.autoscaling)
 
@@ -113,13 +121,9 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
     yield from (
         _delete(item, "beyond revisionHistoryLimit")
         for item in snapshot.of_kind("Deployment")
-        if _revision(item) in old
+        if revision_id(item) in old
     )
 
 
 def _delete(live: Manifest, why: str) -> Delete:
     return Delete(Ref.of(live), live["metadata"]["uid"], f"delete {Ref.of(live)}: {why}")
-
-
-def _revision(deployment: Manifest) -> str:
-    return str(deployment["metadata"]["labels"][names.LABEL_REVISION])

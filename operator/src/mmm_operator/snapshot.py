@@ -4,8 +4,9 @@ Observed objects keep the API server's own shape (`Manifest`, parsed JSON), beca
 objects are compared field by field; what decisions need is parsed into small types here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from mmm_operator import names
@@ -102,10 +103,11 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RevisionState:
-    """One revision as its Deployment shows it. All numbers are pods.
+    """One revision as its Deployment and its pods show it. All numbers are pods.
 
-    `wanted` is the Deployment's spec, the others its status; `stuck` means that the Deployment
-    controller gave up waiting for progress.
+    `wanted` is the Deployment's spec. `ready` pods answer requests now, `available` ones have done so for
+    `minReadySeconds`. `due` is when the pods that are not ready should be; None if there are none. `stuck`
+    means that this moment has passed.
     """
 
     revision: str
@@ -117,26 +119,56 @@ class RevisionState:
     existing: int
     ready: int
     available: int
+    due: datetime | None
     stuck: bool
 
 
-def parse_revision(deployment: Manifest) -> RevisionState:
-    """The revision that a Deployment of ours runs."""
+def parse_revision(deployment: Manifest, pods: Iterable[Manifest], now: datetime) -> RevisionState:
+    """The revision that a Deployment of ours runs; `pods` are all pods of the MultimodalModel."""
     meta, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status", {})
-    # A status of an older generation speaks of another size and template: trust its pods, not its verdict.
-    current = status.get("observedGeneration", 0) >= meta.get("generation", 0)
+    own = [pod for pod in pods if pod_revision(pod) == revision_id(deployment) and is_living(pod)]
+    # A Deployment's status lags behind its pods, and counts pods that it is about to take away.
+    wanted = spec.get("replicas", 1)
+    ready = min(wanted, sum(map(is_ready, own)))
+    due = _due(spec, own)
     return RevisionState(
-        revision=meta["labels"][names.LABEL_REVISION],
+        revision=revision_id(deployment),
         version=meta["labels"].get(names.LABEL_VERSION, ""),
         digest=meta.get("annotations", {}).get(names.ANNOTATION_DIGEST, ""),
         image=_server_image(spec["template"]),
         created=meta.get("creationTimestamp", ""),
-        wanted=spec.get("replicas", 1),
+        wanted=wanted,
         existing=status.get("replicas", 0),
-        ready=status.get("readyReplicas", 0),
-        available=status.get("availableReplicas", 0),
-        stuck=current and _deadline_exceeded(status),
+        ready=ready,
+        available=min(ready, status.get("availableReplicas", 0)),
+        due=due,
+        stuck=_deadline_exceeded(deployment) or (due is not None and due <= now),
     )
+
+
+def revision_id(deployment: Manifest) -> str:
+    """The revision of a Deployment; from its selector, since that is what nobody can change."""
+    labels = deployment["spec"].get("selector", {}).get("matchLabels", {})
+    return str(labels.get(names.LABEL_REVISION) or deployment["metadata"]["name"])
+
+
+def pod_revision(pod: Manifest) -> str:
+    """The revision that a pod runs."""
+    return str(pod["metadata"].get("labels", {}).get(names.LABEL_REVISION, ""))
+
+
+def is_living(pod: Manifest) -> bool:
+    """Whether the pod is not on its way out."""
+    return "deletionTimestamp" not in pod["metadata"]
+
+
+def is_ready(pod: Manifest) -> bool:
+    """Whether the pod answers requests."""
+    return any(condition["status"] == "True" for condition in _conditions(pod, "Ready"))
+
+
+def _conditions(of: Manifest, kind: str) -> list[Manifest]:
+    return [condition for condition in of.get("status", {}).get("conditions", ()) if condition["type"] == kind]
 
 
 def _server_image(template: Manifest) -> str:
@@ -144,8 +176,20 @@ def _server_image(template: Manifest) -> str:
     return str(next((c["image"] for c in containers if c["name"] == names.CONTAINER_SERVER), ""))
 
 
-def _deadline_exceeded(status: Manifest) -> bool:
-    return any(
-        condition["type"] == "Progressing" and condition.get("reason") == "ProgressDeadlineExceeded"
-        for condition in status.get("conditions", ())
-    )
+def _deadline_exceeded(deployment: Manifest) -> bool:
+    # A verdict of an older generation speaks of another size.
+    generation = deployment["metadata"].get("generation", 0)
+    current = deployment.get("status", {}).get("observedGeneration", 0) >= generation
+    verdicts = _conditions(deployment, "Progressing")
+    return current and any(item.get("reason") == "ProgressDeadlineExceeded" for item in verdicts)
+
+
+def _due(spec: Manifest, pods: Sequence[Manifest]) -> datetime | None:
+    # The Deployment controller times only until a Deployment is complete for the first time: not when it grows
+    # from zero, nor when a node is lost. So we time ourselves, from the last pod that came, became ready or failed.
+    if all(map(is_ready, pods)):
+        return None
+    moments = [pod["metadata"].get("creationTimestamp") for pod in pods]
+    moments += [item.get("lastTransitionTime") for pod in pods for item in _conditions(pod, "Ready")]
+    last = max(filter(None, moments), default=None)
+    return datetime.fromisoformat(last) + timedelta(seconds=spec.get("progressDeadlineSeconds", 600)) if last else None

@@ -30,7 +30,10 @@ def choose_target(snapshot: Snapshot, states: Sequence[RevisionState], settings:
         return Target(revision.id, revision)
     known = {state.revision for state in states}
     remembered = (snapshot.status.model.target, snapshot.status.model.current)
-    return Target(next((item.revision for item in remembered if item and item.revision in known), ""), None)
+    running = max(states, key=lambda state: (state.ready, state.wanted, state.created), default=None)
+    # Without a memory, what runs goes on, whether it serves already or not.
+    ids = [*(item.revision for item in remembered if item), *([running.revision] if running else [])]
+    return Target(next((id_ for id_ in ids if id_ in known), ""), None)
 
 
 def choose_image(

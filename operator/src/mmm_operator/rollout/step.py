@@ -25,38 +25,41 @@ def next_step(target: str, current: str, wanted: int, revisions: Sequence[Revisi
     """The next move towards `wanted` pods of revision `target`.
 
     `current` is the revision that served last ("" if none has yet). Invariants, checked by property
-    tests: pods that serve are taken away only while `wanted` others are available; a revision other
-    than the target and `current` never grows.
+    tests: pods that serve are taken away only while `wanted` others serve; a revision other than the
+    target and `current` never grows.
     """
     state = {revision.revision: revision for revision in revisions}
     goal = state.get(target)
     available = goal.available if goal else 0
     others = [revision for revision in revisions if revision.revision != target]
     kept = _kept(others, current, max(0, wanted - available))
-    sizes = {**kept, target: _target_size(goal, wanted, others)}
+    missing = wanted - available - sum(kept.values())
+    if missing > 0 and current in kept and (state[current].wanted or (goal and goal.stuck)):
+        # Nobody serves in their place, and the revision that served last is known to be good. Only what is at
+        # zero because nothing was wanted stays there: its pods would take the room that the target needs.
+        kept[current] += missing
+    held = sum(max(other.existing, kept[other.revision]) for other in others)
+    sizes = {**kept, target: _target_size(goal, wanted, held)}
     done = available >= wanted and all(o.wanted == 0 and o.existing == 0 for o in others)
     return Step(sizes, done and sizes[target] == wanted, _because(available, wanted, others, kept, goal))
 
 
 def _kept(others: Sequence[RevisionState], current: str, missing: int) -> dict[str, int]:
-    """Sizes of the other revisions: together they cover what the target does not serve yet."""
+    """How many serving pods of the other revisions are still needed, as the target lacks `missing`."""
     sizes: dict[str, int] = {}
-    # The revision that served last comes first, even while its pods are down: it is known to be good.
-    for other in sorted(others, key=lambda o: (o.revision != current, -o.available, o.created)):
-        known_good = other.revision == current
-        size = missing if known_good else min(other.wanted, other.available, missing)
-        sizes[other.revision] = size
-        missing -= size if known_good else min(size, other.available)
+    for other in sorted(others, key=lambda o: (o.revision != current, -o.ready, o.created)):
+        sizes[other.revision] = min(other.ready, missing)
+        missing -= sizes[other.revision]
     return sizes
 
 
-def _target_size(goal: RevisionState | None, wanted: int, others: Sequence[RevisionState]) -> int:
-    held = sum(other.existing for other in others)
+def _target_size(goal: RevisionState | None, wanted: int, held: int) -> int:
+    free = wanted + SURGE - held
     if goal is None:
-        return min(wanted, max(1, wanted + SURGE - held))
+        return min(wanted, max(1, free))
     if goal.stuck and goal.available == 0 and held > 0:
         return min(wanted, 1)  # one pod goes on trying; more of them would only hold resources
-    return min(wanted, max(1, goal.wanted, wanted + SURGE - held))
+    return min(wanted, max(1, goal.wanted, free))
 
 
 def _because(
