@@ -7,7 +7,9 @@ import time
 from dev.demo.phases import NAMESPACE, PREPARATION, STORY, Demo, title
 from dev.demo.stage import RELEASE, Stage, StageError
 from dev.images.command import BuildError as ImageBuildError
+from dev.localcluster.claim import NodeTaken
 from dev.localcluster.cluster import ClusterError
+from dev.localcluster.processes import ProcessError
 from dev.tools import BuildError, MissingPackages, tool
 
 GO_ON = """
@@ -34,7 +36,7 @@ def main() -> int:
     except (MissingPackages, ImageBuildError, BuildError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 69
-    except (StageError, ClusterError) as error:
+    except (StageError, ClusterError, NodeTaken, ProcessError) as error:
         print(f"\ndemo: {error}", file=sys.stderr)
         return 1
     return 0

@@ -79,7 +79,7 @@ class Stage:
                 self.cluster.load_image(image.layout)
 
     def start_storage(self) -> str:
-        """The object store, empty buckets and all, and its address inside the cluster."""
+        """The object store with its bucket, and its address inside the cluster."""
         self.s3.start()
         (self.s3.directory / "data" / "models").mkdir(exist_ok=True)
         namespace, name, port = STORAGE
@@ -88,8 +88,7 @@ class Stage:
 
     def empty_storage(self) -> None:
         """Forget every model that was published."""
-        self.s3.stop()
-        shutil.rmtree(self.s3.directory / "data", ignore_errors=True)
+        shutil.rmtree(self.s3.directory / "data" / "models", ignore_errors=True)
         self.start_storage()
 
     def install_chart(self, *settings: str) -> None:
