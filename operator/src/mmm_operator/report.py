@@ -16,7 +16,7 @@ from mmm_operator.api.v1alpha1 import (
 )
 from mmm_operator.assess import Facts, assess
 from mmm_operator.plan import Event
-from mmm_operator.snapshot import RevisionState, ServerReport
+from mmm_operator.snapshot import RevisionState, ServerReport, Snapshot
 
 # What a person wants to be told, and whether True is the good news.
 _TOLD: dict[str, bool] = {
@@ -37,7 +37,6 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
     moment = timestamp(now)
     model = _report_model(facts, moment)
     name = snapshot.meta.name
-    port = snapshot.mmm.spec.service.port if snapshot.mmm else 80
     ready = sum(state.ready for state in facts.states)
     accelerated = _first_report(facts)
     return Status(
@@ -48,7 +47,7 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
         available_replicas=facts.available,
         updated_replicas=facts.goal.existing if facts.goal else 0,
         selector=names.selector_text(names.pod_selector(name)),
-        url=names.service_url(name, snapshot.meta.namespace, port),
+        url=_url(snapshot),
         ready_summary=f"{ready}/{facts.wanted}",
         model=model,
         rollout=_report_rollout(facts, moment),
@@ -59,9 +58,15 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
 
 
 def report_events(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Event, ...]:
-    """One event for each condition that flipped, or whose bad news has another reason now."""
+    """One event for each condition that flipped, or whose bad news has another reason now.
+
+    What several conditions say for the same reason is said once, by the first of them.
+    """
     before = {condition.type: condition for condition in old}
-    return tuple(_events(before, new))
+    by_reason: dict[str, Event] = {}
+    for event in _events(before, new):
+        by_reason.setdefault(event.reason, event)
+    return tuple(by_reason.values())
 
 
 def timestamp(now: datetime) -> str:
@@ -79,15 +84,35 @@ def _events(before: dict[str, Condition], new: Sequence[Condition]) -> Iterator[
         flipped = old is not None and old.status != condition.status
         new_trouble = not good and (old is None or old.reason != condition.reason)
         if flipped or new_trouble:
-            expected = good or condition.reason in _EXPECTED
-            text = condition.message or f"{condition.type} is {condition.status}"
+            expected = good or (condition.reason in _EXPECTED and not _is_outage(old, condition))
+            text = condition.message or _DOCS[condition.reason]
             yield Event("Normal" if expected else "Warning", condition.reason, f"{condition.type}: {text}"[:1024])
 
 
+def _is_outage(old: Condition | None, new: Condition) -> bool:
+    return new.reason == Reason.NO_READY_REPLICAS and old is not None and old.status == "True"
+
+
+_DOCS = {reason.value: reason.doc for reason in Reason}
+
+# Bad news that belongs to the life of every model.
 _EXPECTED = {
     reason.value
-    for reason in (Reason.ROLLING_OUT, Reason.SCALING, Reason.STARTING, Reason.SCALED_TO_ZERO, Reason.NO_READY_REPLICAS)
+    for reason in (
+        Reason.RESOLVING,
+        Reason.ROLLING_OUT,
+        Reason.SCALING,
+        Reason.STARTING,
+        Reason.SCALED_TO_ZERO,
+        Reason.NO_READY_REPLICAS,
+    )
 }
+
+
+def _url(snapshot: Snapshot) -> str:
+    if snapshot.mmm is None:
+        return snapshot.status.url  # the Service stays as it is while the spec cannot be read
+    return names.service_url(snapshot.meta.name, snapshot.meta.namespace, snapshot.mmm.spec.service.port)
 
 
 def _report_model(facts: Facts, moment: str) -> ModelStatus:
@@ -121,11 +146,12 @@ def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | N
         version, digest, uri, endpoint = state.version, state.digest, "", ""
     else:
         return None
+    # Cut, since labels and annotations of a Deployment can be edited by anybody.
     return ModelState(
-        version=version,
-        digest=digest,
+        version=version[:63],
+        digest=digest[:71],
         short_digest=names.short_digest(digest),
-        revision=revision,
+        revision=revision[:16],
         since=moment,
         uri=uri,
         endpoint=endpoint,
@@ -151,11 +177,22 @@ def _first_report(facts: Facts) -> ServerReport | None:
     return next((facts.snapshot.reports[pod] for pod in sorted(facts.snapshot.reports)), None)
 
 
+# The pages are written by whatever image the user chose: what does not fit is cut or left out.
+
+
 def _acceleration(report: ServerReport) -> Acceleration:
+    memory = report.memory_bytes
     return Acceleration(
-        device=report.device, name=report.device_name, dtype=report.dtype, memory_bytes=report.memory_bytes
+        device=report.device[:32],
+        name=report.device_name[:128],
+        dtype=report.dtype[:32],
+        memory_bytes=memory if memory is not None and 0 <= memory < 2**63 else None,
     )
 
 
 def _load_seconds(report: ServerReport) -> int | None:
-    return None if report.load_seconds is None else math.ceil(report.load_seconds)
+    seconds = report.load_seconds
+    return math.ceil(seconds) if seconds is not None and 0 <= seconds < _LONGEST_LOAD else None
+
+
+_LONGEST_LOAD = 10.0**6

@@ -133,7 +133,7 @@ def parse_revision(deployment: Manifest, pods: Iterable[Manifest], now: datetime
     due = _due(spec, own)
     return RevisionState(
         revision=revision_id(deployment),
-        version=meta["labels"].get(names.LABEL_VERSION, ""),
+        version=meta.get("labels", {}).get(names.LABEL_VERSION, ""),
         digest=meta.get("annotations", {}).get(names.ANNOTATION_DIGEST, ""),
         image=_server_image(spec["template"]),
         created=meta.get("creationTimestamp", ""),
@@ -173,7 +173,7 @@ def _conditions(of: Manifest, kind: str) -> list[Manifest]:
 
 def _server_image(template: Manifest) -> str:
     containers = template["spec"]["containers"]
-    return str(next((c["image"] for c in containers if c["name"] == names.CONTAINER_SERVER), ""))
+    return str(next((c.get("image", "") for c in containers if c["name"] == names.CONTAINER_SERVER), ""))
 
 
 def _deadline_exceeded(deployment: Manifest) -> bool:

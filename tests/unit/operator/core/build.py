@@ -24,7 +24,7 @@ NAMESPACE = "shop"
 UID = "11111111-2222-3333-4444-555555555555"
 IMAGE = "registry/server:1.0"
 BORN = "2026-01-01T00:00:00Z"
-NOW = datetime(2026, 1, 1, 1, 0, 0, tzinfo=UTC)
+NOW = datetime(2026, 1, 1, 0, 5, 0, tzinfo=UTC)
 SETTINGS = Settings(server_image=IMAGE)
 
 

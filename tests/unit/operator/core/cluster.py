@@ -16,7 +16,7 @@ from mmm_operator.api.v1alpha1 import Status
 from mmm_operator.plan import Delete, Plan
 from mmm_operator.planner import plan
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot
+from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot, revision_id
 from tests.unit.operator.core.build import (
     NOW,
     SETTINGS,
@@ -144,14 +144,14 @@ class Cluster:
         gone = self.children.pop(delete.ref)
         assert gone["metadata"]["uid"] == delete.uid
         for pod in self.pods:
-            pod.terminating |= delete.ref.kind == "Deployment" and pod.revision == revision_of(gone)
+            pod.terminating |= delete.ref.kind == "Deployment" and pod.revision == revision_id(gone)
 
     # What Kubernetes does
 
     def run_controllers(self) -> None:
         """The Deployment controller makes and takes away pods; it prefers to take those that do not serve."""
         for deployment in self.deployments():
-            living = [pod for pod in self.living() if pod.revision == revision_of(deployment)]
+            living = [pod for pod in self.living() if pod.revision == revision_id(deployment)]
             living.sort(key=lambda pod: (pod.serves, pod.state != "pending"))
             size = deployment["spec"]["replicas"]
             for pod in living[: max(0, len(living) - size)]:
@@ -191,7 +191,7 @@ class Cluster:
     def update_statuses(self) -> None:
         """The Deployments' status catches up with their pods."""
         for deployment in self.deployments():
-            living = [pod for pod in self.living() if pod.revision == revision_of(deployment)]
+            living = [pod for pod in self.living() if pod.revision == revision_id(deployment)]
             ready = sum(pod.serves for pod in living)
             old = deployment["status"]
             fresh = deployment_status(len(living), ready, generation=deployment["metadata"]["generation"], stuck=False)
@@ -246,7 +246,7 @@ class Cluster:
 
     def sizes(self) -> dict[str, int]:
         """Pods wanted, by revision, of the Deployments that want any."""
-        found = {revision_of(item): item["spec"]["replicas"] for item in self.deployments()}
+        found = {revision_id(item): item["spec"]["replicas"] for item in self.deployments()}
         return {revision: size for revision, size in found.items() if size}
 
     def living(self) -> list[Pod]:
@@ -268,7 +268,7 @@ class Cluster:
         labels = deployment["metadata"]["labels"]
         return Pod(
             name=f"{deployment['metadata']['name']}-{self.born}",
-            revision=revision_of(deployment),
+            revision=revision_id(deployment),
             version=labels[names.LABEL_VERSION],
             template=deployment["spec"]["template"],
             born=self._moment(),
@@ -306,8 +306,8 @@ class Promises:
             gone = self.cluster.children[delete.ref]
             if delete.ref.kind == "Deployment":
                 assert gone["spec"]["replicas"] == 0
-                assert current is None or revision_of(gone) != current.revision
-                assert not any(pod.serves and pod.revision == revision_of(gone) for pod in self.cluster.pods)
+                assert current is None or revision_id(gone) != current.revision
+                assert not any(pod.serves and pod.revision == revision_id(gone) for pod in self.cluster.pods)
 
     def only_what_served_is_called_current(self) -> None:
         current = self.plan.status.model.current if self.plan.status else None
@@ -321,20 +321,15 @@ class Promises:
                 assert new.last_transition_time == before.last_transition_time
 
     def _sizes_now(self) -> dict[str, int]:
-        return {revision_of(item): item["spec"]["replicas"] for item in self.cluster.deployments()}
+        return {revision_id(item): item["spec"]["replicas"] for item in self.cluster.deployments()}
 
     def _sizes_planned(self) -> dict[str, int]:
         applied = [step.manifest for step in self.plan.apply if step.manifest["kind"] == "Deployment"]
-        return {revision_of(item): item["spec"]["replicas"] for item in applied}
+        return {revision_id(item): item["spec"]["replicas"] for item in applied}
 
     def _kept(self, sizes: dict[str, int]) -> int:
         """Pods that surely serve on when the Deployments have these sizes."""
         return sum(min(self.cluster.serving(revision), size) for revision, size in sizes.items())
-
-
-def revision_of(deployment: Manifest) -> str:
-    """The revision that a Deployment runs."""
-    return str(deployment["metadata"]["labels"][names.LABEL_REVISION])
 
 
 def _progress(deployment: Manifest, old: Manifest, fresh: Manifest) -> Manifest:
