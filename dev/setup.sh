@@ -33,7 +33,8 @@ if ! "$python" -m venv .venv 2>/dev/null; then
 fi
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
 echo "setup: installing the pinned packages (PyTorch is several GB on a cold cache)"
-VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --require-hashes requirements/uv.lock requirements/dev.lock
+# Compiled here once: where Python may not write bytecode, every start of the server would compile torch again.
+VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip sync --quiet --compile-bytecode --require-hashes requirements/uv.lock requirements/dev.lock
 VIRTUAL_ENV=$PWD/.venv .venv/bin/uv pip install --quiet --no-deps --no-build-isolation --editable .
 printf '%s' "$wanted" > "$stamp"
 echo "setup: ready after $((SECONDS - started)) s"

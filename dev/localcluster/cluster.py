@@ -152,7 +152,8 @@ class LocalCluster:
 
     def load_image(self, path: Path) -> None:
         """Makes an image known to the node: a Docker or OCI archive, or an OCI layout folder."""
-        images.load(path, self._node().importer())
+        node = self._node()
+        images.load(path, node.importer(), node.blobs())
 
     def set_gpus(self, count: int) -> None:
         """Makes the node offer so many `nvidia.com/gpu`, which nothing but the scheduler's arithmetic stands behind."""

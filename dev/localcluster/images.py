@@ -92,13 +92,14 @@ def pause_archive(folder: Path) -> Path:
     return Image(PAUSE_IMAGE, {"/pause": program}, ["/pause"]).save(folder / "pause.tar")
 
 
-def load(path: Path, importer: Sequence[str | Path]) -> None:
+def load(path: Path, importer: Sequence[str | Path], held: frozenset[str] = frozenset()) -> None:
     """Feeds an image to a program that reads a tar from its standard input.
 
-    `path` is a Docker or OCI archive or an OCI layout folder.
+    `path` is a Docker or OCI archive or an OCI layout folder. Of a folder, the blobs that the reader holds already
+    (hex digests) stay behind: of an image whose code has changed that is nearly all.
     """
     if path.is_dir():
-        _load_folder(path, importer)
+        _load_folder(path, importer, held)
         return
     with _opened(path) as archive:
         process = subprocess.run(importer, stdin=archive, capture_output=True)
@@ -111,10 +112,11 @@ def _opened(path: Path) -> io.BufferedReader:
     return path.open("rb")
 
 
-def _load_folder(path: Path, importer: Sequence[str | Path]) -> None:
+def _load_folder(path: Path, importer: Sequence[str | Path], held: frozenset[str]) -> None:
     if not (path / "index.json").exists():
         raise ImageError(f"{path} is no OCI layout: it holds no index.json")
-    pack: list[str | Path] = ["tar", "-C", path, "-cf", "-", "--", *sorted(os.listdir(path))]
+    known = [f"--exclude=blobs/sha256/{name}" for name in sorted(held)]
+    pack: list[str | Path] = ["tar", "-C", path, *known, "-cf", "-", "--", *sorted(os.listdir(path))]
     with subprocess.Popen(pack, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as packing:
         process = subprocess.run(importer, stdin=packing.stdout, capture_output=True)
     _check(path, process.returncode, process.stderr)

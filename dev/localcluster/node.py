@@ -105,6 +105,11 @@ class Node:
         """The command that takes an image from its standard input."""
         return [*self._ctr(), "images", "import", "-"]
 
+    def blobs(self) -> frozenset[str]:
+        """The hex digests of what containerd holds already."""
+        listing = subprocess.run([*self._ctr(), "content", "ls", "-q"], capture_output=True, text=True, check=True)
+        return frozenset(line.strip().removeprefix("sha256:") for line in listing.stdout.splitlines())
+
     def _ctr(self) -> list[str | Path]:
         return [tool("ctr"), "--address", self.socket, "--namespace", "k8s.io"]
 

@@ -18,6 +18,7 @@ SYSTEM_PACKAGES = {
     "libc6-dev": "/usr/include/stdio.h",
     "mount": "mount",
     "runc": "runc",
+    "skopeo": "skopeo",
     "util-linux": "setsid",
 }
 """Debian package → the program or file that shows that it is there, however it was installed."""

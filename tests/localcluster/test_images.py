@@ -59,6 +59,14 @@ def test_layout_folder_is_packed_for_the_importer(archive: Path, tmp_path: Path)
     assert contents(tmp_path / "received") == contents(archive)
 
 
+def test_blobs_that_the_reader_holds_stay_behind(archive: Path, tmp_path: Path) -> None:
+    with tarfile.open(archive) as tar:
+        tar.extractall(tmp_path / "layout", filter="data")
+    held = sorted(path.name for path in (tmp_path / "layout" / "blobs" / "sha256").iterdir())[0]
+    images.load(tmp_path / "layout", ["sh", "-c", f"cat > {tmp_path}/received"], frozenset({held}))
+    assert contents(archive).keys() - contents(tmp_path / "received").keys() == {f"blobs/sha256/{held}"}
+
+
 def test_importer_that_fails_is_quoted(archive: Path) -> None:
     with pytest.raises(ImageError, match=r"one\.tar could not be loaded: disk on fire"):
         images.load(archive, ["sh", "-c", "cat > /dev/null; echo disk on fire >&2; exit 1"])
