@@ -28,7 +28,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
         "ModelNotFound",
         "no-such-bucket",
     ),
-    "dead-endpoint": ({"storage": {**STORAGE, "endpoint": "http://s3.storage:9"}}, "EndpointUnreachable", ""),
+    "dead-endpoint": ({"storage": {**STORAGE, "endpoint": "http://127.0.0.1:9"}}, "EndpointUnreachable", ""),
     "missing-image": (
         {"runtime": {"image": "localhost/no/such:image", "imagePullPolicy": "Never"}},
         "ImagePullFailed",

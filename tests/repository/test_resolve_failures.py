@@ -148,6 +148,7 @@ async def test_a_resolve_that_takes_too_long_can_be_cancelled(repository: Reposi
             False,
         ),
         ("418 Teapot", b"", EndpointUnreachable, "answered 418", False),
+        ("404 Not Found", b"<html>no such page</html>", EndpointUnreachable, "not as an object store does", False),
     ],
 )
 async def test_every_answer_of_a_store_has_its_reason(

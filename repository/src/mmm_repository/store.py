@@ -113,11 +113,18 @@ class Store:
 
     async def has_objects(self, prefix: str) -> bool:
         """Whether anything at all lies below `prefix + "/"`."""
-        with self._errors():
-            async for chunk in obstore.list(self._inner, f"{prefix}/" if prefix else None, chunk_size=1):
-                if chunk:
-                    return True
-            return False
+        try:
+            with self._errors():
+                async for chunk in obstore.list(self._inner, f"{prefix}/" if prefix else None, chunk_size=1):
+                    if chunk:
+                        return True
+        except ObjectMissing:
+            # A bucket that exists can be listed: this is some other web server, or a gateway in between.
+            if not self.is_local:
+                host = self._place.host
+                message = f"{host} answers, but not as an object store does. Correct the endpoint."
+                raise EndpointUnreachable(message, retryable=False) from None
+        return False
 
     def _attributes(self, sha256: str) -> dict[str, str] | None:
         # Directories keep no attributes beside a file.
