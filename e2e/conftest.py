@@ -1,6 +1,7 @@
 """One stage for the whole session: cluster, images, object store, models, operator; made by the demo's own phases."""
 
 import json
+import re
 import time
 from collections.abc import Generator, Iterator
 
@@ -34,7 +35,8 @@ def stage(demo: Demo) -> Stage:
 @pytest.fixture
 def models(stage: Stage, request: pytest.FixtureRequest) -> Iterator[Models]:
     """An empty namespace for one test; what happened in it is printed when the test fails."""
-    name = request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.lower().removeprefix("test_"))
+    name = words[:48].strip("-")
     models = Models(stage, name)
     stage.ensure_model_namespace(name)
     yield models

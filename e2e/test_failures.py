@@ -1,21 +1,24 @@
 """What can be wrong around a model, each told in one reason and one sentence on the object."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dev.demo.stage import Stage
+from dev.localcluster.images import Image
 from e2e.models import STORAGE, Models
 from e2e.versions import publish_good
 
 WRONG_KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "not-the-secret"}
+EMPTY_IMAGE = "localhost/without-program:1"
 ON_GPU = {"accelerator": {"count": 1}}
 
 FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
     "wrong-credentials": (
         {"storage": {**STORAGE, "credentialsSecretRef": {"name": "wrong"}}},
         "AccessDenied",
-        "credentials",
+        "access key id",
     ),
     "missing-secret": (
         {"storage": {**STORAGE, "credentialsSecretRef": {"name": "nowhere"}}},
@@ -34,10 +37,10 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
         "ImagePullFailed",
         "localhost/no/such:image",
     ),
-    "not-a-server-image": (
-        {"runtime": {"image": "localhost/pause:1", "imagePullPolicy": "Never"}},
+    "image-without-program": (
+        {"runtime": {"image": EMPTY_IMAGE, "imagePullPolicy": "Never"}},
         "ContainerFailed",
-        "",
+        "cannot start",
     ),
     "missing-gpu": (ON_GPU, "InsufficientAccelerator", "nvidia.com/gpu"),
     "too-much-memory": (
@@ -53,8 +56,9 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str]] = {
 }
 
 
-def test_failures_are_named(stage: Stage, models: Models) -> None:
+def test_failures_are_named(stage: Stage, models: Models, tmp_path: Path) -> None:
     publish_good(stage, "good")
+    stage.cluster.load_image(Image(EMPTY_IMAGE, {}, ["/there/is/no/such/program"]).save(tmp_path / "empty.tar"))
     stage.apply(
         {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "wrong"}, "stringData": WRONG_KEYS},
         models.namespace,
