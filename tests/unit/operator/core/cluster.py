@@ -206,16 +206,20 @@ class Cluster:
                 if condition["reason"] == "ReplicaSetUpdated":
                     condition.update(status="False", reason="ProgressDeadlineExceeded")
 
+    def start_all_and_tell(self) -> None:
+        """What is new serves, and everybody knows."""
+        self.schedule()
+        self.start_all()
+        self.reap()
+        self.update_statuses()
+
     # The whole
 
     def round(self) -> None:
         """Every part moves once."""
         self.reconcile()
         self.run_controllers()
-        self.schedule()
-        self.start_all()
-        self.reap()
-        self.update_statuses()
+        self.start_all_and_tell()
 
     def settle(self) -> Plan:
         """Runs until nothing moves any more, deadlines included; the last plan, which must write nothing."""

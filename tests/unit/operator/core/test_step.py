@@ -49,6 +49,14 @@ STEPS: list[tuple[str, list[RevisionState], str, int, dict[str, int], bool]] = [
     ("nobody ever served: all room to the new one", [rev("A", 3, 0)], "", 3, {"A": 0, "B": 1}, False),
     ("a third version drops the second", [rev("A", 3), rev("C", 1, 0)], "A", 3, {"A": 3, "C": 0, "B": 1}, False),
     ("but not what serves", [rev("A", 1), rev("C", 3, 2)], "A", 3, {"A": 1, "C": 2, "B": 1}, False),
+    (
+        "who is known to be good goes last",
+        [rev("A", 1), rev("C", 3), rev("B", 1, 0)],
+        "A",
+        2,
+        {"A": 1, "C": 1, "B": 1},
+        False,
+    ),
     ("what served stays at zero", [rev("A", 0), rev("B", 1, 0)], "A", 1, {"A": 0, "B": 1}, False),
     ("unless the new one cannot", [rev("A", 0), rev("B", 1, 0, stuck=True)], "A", 1, {"A": 1, "B": 1}, False),
 ]
