@@ -11,7 +11,7 @@ BENCHES: dict[str, Callable[[float], dict[str, Figure]]] = {"server": server.mea
 
 
 def main() -> None:
-    """Run the named benches, all of them by default; SECONDS_PER_PART in the environment says how long each part takes."""
+    """Run the named benches, all by default; SECONDS_PER_PART in the environment says how long a part takes."""
     parser = argparse.ArgumentParser(prog="python -m dev.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=" or ".join(BENCHES))
     seconds = float(os.environ.get("SECONDS_PER_PART", "5"))
