@@ -304,19 +304,20 @@ def test_whoever_changes_between_good_versions_never_loses_a_serving_pod(script:
     assert_all_is_well(cluster)
 
 
-def test_going_back_does_not_count_pods_that_are_being_taken_away() -> None:
-    """Just after a rollout the status of the old Deployment still speaks of all its pods."""
+@pytest.mark.parametrize("taken_away", [False, True])
+def test_going_back_does_not_count_pods_that_go(taken_away: bool) -> None:
+    """Just after a rollout the old Deployment, or its status, still has all its pods."""
     cluster = settled(2)
     cluster.version("2")
-    for _ in range(20):
-        cluster.reconcile()
+    cluster.reconcile()
+    while cluster.sizes() != {cluster.draft.revision().id: 2}:
         cluster.run_controllers()
-        if cluster.sizes() == {cluster.draft.revision().id: 2}:
-            break
         cluster.start_all_and_tell()
-    assert cluster.serving() == 2
+        cluster.reconcile()
+    if taken_away:
+        cluster.run_controllers()
     cluster.version("1")
     for _ in range(3):
         cluster.reconcile()
         cluster.run_controllers()
-        assert cluster.serving() == 2
+        assert cluster.serving() >= 2
