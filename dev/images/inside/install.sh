@@ -10,7 +10,7 @@ if [ -s /run/secrets/wheels ]; then . /run/secrets/wheels; fi
 if [ -s /run/secrets/certificates ]; then
     PIP_CERT=/run/secrets/certificates SSL_CERT_FILE=/run/secrets/certificates
 fi
-UV_LINK_MODE=copy UV_PYTHON=/opt/venv
+UV_LINK_MODE=copy UV_PYTHON=/opt/venv UV_CACHE_DIR=${UV_CACHE_DIR:-/var/cache/uv}
 if [ "${ACCELERATOR:-}" = cpu ]; then UV_EXCLUDE=slim/gpu-only.txt; fi
 set +a
 
