@@ -5,7 +5,6 @@ Every part moves only when told to, in whatever order: the operator (`reconcile`
 a real cluster. Each reconcile checks what the operator promises for every single step (`Promises`).
 """
 
-import copy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -119,7 +118,7 @@ class Cluster:
             found = replace(found, digest=None, reason=Reason.VERSION_NOT_FOUND, message="no such version")
         return make_snapshot(
             self.draft,
-            copy.deepcopy(list(self.children.values())),
+            self.children.values(),
             [pod.manifest() for pod in self.pods],
             resolution=found,
             status=Status.model_validate(self.status),
@@ -190,21 +189,22 @@ class Cluster:
 
     def update_statuses(self) -> None:
         """The Deployments' status catches up with their pods."""
-        for deployment in self.deployments():
+        for ref, deployment in self._deployments():
             living = [pod for pod in self.living() if pod.revision == revision_id(deployment)]
             ready = sum(pod.serves for pod in living)
             old = deployment["status"]
             fresh = deployment_status(len(living), ready, generation=deployment["metadata"]["generation"], stuck=False)
             fresh["conditions"][0].update(_progress(deployment, old, fresh))
-            deployment["status"] = fresh
+            self.children[ref] = {**deployment, "status": fresh}
 
     def deadline(self) -> None:
         """The progress deadline passes, for everything that makes none."""
         self.now += timedelta(seconds=self.draft.build().spec.rollout.progress_deadline_seconds + 1)
-        for deployment in self.deployments():
-            for condition in deployment["status"].get("conditions", ()):
-                if condition["reason"] == "ReplicaSetUpdated":
-                    condition.update(status="False", reason="ProgressDeadlineExceeded")
+        for ref, deployment in self._deployments():
+            verdict = next(iter(deployment["status"].get("conditions", ())), None)
+            if verdict is not None and verdict["reason"] == "ReplicaSetUpdated":
+                verdict = {**verdict, "status": "False", "reason": "ProgressDeadlineExceeded"}
+                self.children[ref] = {**deployment, "status": {**deployment["status"], "conditions": [verdict]}}
 
     def start_all_and_tell(self) -> None:
         """What is new serves, and everybody knows."""
@@ -240,13 +240,16 @@ class Cluster:
         raise AssertionError(f"the world does not come to rest: {self.fingerprint()}")
 
     def fingerprint(self) -> Any:
-        """Everything that anybody can see."""
-        return copy.deepcopy((self.status, self.children, [vars(pod) for pod in self.pods]))
+        """Everything that anybody can see; objects are replaced here and never changed."""
+        return self.status, dict(self.children), [vars(pod).copy() for pod in self.pods]
 
     # What people see
 
     def deployments(self) -> list[Manifest]:
-        return [self.children[ref] for ref in sorted(self.children) if ref.kind == "Deployment"]
+        return [deployment for _, deployment in self._deployments()]
+
+    def _deployments(self) -> list[tuple[Ref, Manifest]]:
+        return [(ref, self.children[ref]) for ref in sorted(self.children) if ref.kind == "Deployment"]
 
     def sizes(self) -> dict[str, int]:
         """Pods wanted, by revision, of the Deployments that want any."""

@@ -3,7 +3,7 @@
 Only as much of it as the operator's objects have; `tests/integration` compares with a real API server.
 """
 
-import copy
+import json
 from typing import Any
 
 from mmm_operator.quantity import parse_quantity
@@ -14,7 +14,7 @@ BORN = "2026-01-01T00:00:00Z"
 
 def as_stored(manifest: Manifest, live: Manifest | None, born: str = BORN) -> Manifest:
     """`manifest` as a read returns it after it was applied over `live`."""
-    stored = copy.deepcopy(manifest)
+    stored: Manifest = json.loads(json.dumps(manifest))
     kind, meta = stored["kind"], stored["metadata"]
     if kind in _DEFAULTS:
         _DEFAULTS[kind](stored["spec"])
@@ -28,7 +28,7 @@ def as_stored(manifest: Manifest, live: Manifest | None, born: str = BORN) -> Ma
         "generation": old["generation"] + changed,
         "resourceVersion": "1",
     }
-    stored["status"] = copy.deepcopy(live.get("status", {})) if live else {}
+    stored["status"] = live.get("status", {}) if live else {}
     return stored
 
 

@@ -124,6 +124,18 @@ def test_absurd_labels_and_annotations_end_in_a_status_that_can_be_stored() -> N
     assert Status.model_validate(found.status.to_json()) == found.status
 
 
+def test_a_plan_changes_nothing_that_it_looks_at() -> None:
+    cluster = settled()
+    cluster.version("2")
+    for _ in range(4):
+        cluster.round()
+        seen = cluster.snapshot()
+        before = copy.deepcopy(seen)
+        found = decide(seen)
+        assert seen == before
+        assert decide(seen) == found
+
+
 # Only what it must
 
 
