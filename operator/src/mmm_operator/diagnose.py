@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Reason
-from mmm_operator.snapshot import Manifest, is_living, is_ready
+from mmm_operator.snapshot import Manifest, has_ended, is_ready
 
 # What the fetcher and the server may say of themselves; nobody else's words become a reason.
 OWN_WORDS = {
@@ -88,17 +88,13 @@ def _counted(pods: Sequence[Manifest]) -> list[Manifest]:
 
     A pod that its node gave up on is kept by Kubernetes for ever, for people to look at.
     """
-    living = list(filter(is_living, pods))
-    healed = max(map(_born, filter(is_ready, living)), default="")
-    return [pod for pod in living if not _has_ended(pod) or _born(pod) > healed]
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    healed = max(map(_born, filter(is_ready, staying)), default="")
+    return [pod for pod in staying if not has_ended(pod) or _born(pod) > healed]
 
 
 def _born(pod: Manifest) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))
-
-
-def _has_ended(pod: Manifest) -> bool:
-    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
 
 
 def _statuses(pod: Manifest) -> Iterator[Manifest]:

@@ -130,7 +130,7 @@ def parse_revision(deployment: Manifest, pods: Iterable[Manifest], now: datetime
     # A Deployment's status lags behind its pods, and counts pods that it is about to take away.
     wanted = spec.get("replicas", 1)
     ready = min(wanted, sum(map(is_ready, own)))
-    due = _due(spec, own)
+    due = _due(spec, own) if ready < wanted else None
     return RevisionState(
         revision=revision_id(deployment),
         version=meta.get("labels", {}).get(names.LABEL_VERSION, ""),
@@ -158,8 +158,13 @@ def pod_revision(pod: Manifest) -> str:
 
 
 def is_living(pod: Manifest) -> bool:
-    """Whether the pod is not on its way out."""
-    return "deletionTimestamp" not in pod["metadata"]
+    """Whether the pod is neither on its way out nor what is left of one that its node gave up on."""
+    return "deletionTimestamp" not in pod["metadata"] and not has_ended(pod)
+
+
+def has_ended(pod: Manifest) -> bool:
+    """Whether the pod will never run again; Kubernetes keeps such a pod for people to look at."""
+    return pod.get("status", {}).get("phase") in ("Failed", "Succeeded")
 
 
 def is_ready(pod: Manifest) -> bool:

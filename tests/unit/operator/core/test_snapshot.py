@@ -87,6 +87,17 @@ def test_pods_that_serve_are_never_overdue() -> None:
     assert state(make_deployment(CLIP, 3), SERVING, later=10**7).due is None
 
 
+def test_the_remains_of_an_evicted_pod_are_not_waited_for() -> None:
+    evicted = make_pod(CLIP, "old").ended("Evicted", "The node was low on resource: memory.").build()
+    assert state(make_deployment(CLIP, 3), [*SERVING, evicted]).due is None
+    assert state(make_deployment(CLIP, 3), [*SERVING[:2], evicted]).due is None
+    assert state(make_deployment(CLIP, 3), [*SERVING[:2], evicted, LOADING]).due is not None
+
+
+def test_a_pod_too_many_is_not_waited_for() -> None:
+    assert state(make_deployment(CLIP, 2), [*SERVING[:2], LOADING]).due is None
+
+
 def test_the_clock_starts_anew_when_a_pod_changes() -> None:
     failing = make_pod(CLIP, "b").failed(names.CONTAINER_SERVER, exited(1)).build()
     since = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:04:00Z"}
