@@ -28,16 +28,16 @@ test: ## everything that CI checks: lint types unit test-server integration e2e
 	done; echo; echo "make test: all tiers passed in $$((SECONDS - started)) s"
 
 .PHONY: unit
-unit: setup ## pure functions, generated files, contracts between the parts
-	$(PYTEST) tests/unit tests/contract tests/repo tests/images
+unit: setup ## pure functions, contracts between the parts, layout of the repository
+	$(PYTEST) tests/unit tests/contract tests/images tests/repo --ignore=tests/repo/test_generated.py
 
 .PHONY: test-server
 test-server: setup tools ## the real server process and the real repository protocol
 	$(PYTEST) tests/server tests/repository
 
 .PHONY: integration
-integration: setup tools ## the operator against a real API server
-	$(PYTEST) tests/localcluster tests/charts tests/integration
+integration: setup tools ## the operator against a real API server; chart and generated files
+	$(PYTEST) tests/repo/test_generated.py tests/localcluster tests/charts tests/integration
 
 .PHONY: e2e
 e2e: setup tools ## the whole system on a real node
