@@ -21,11 +21,8 @@ demo-down: setup ## remove the demo's cluster and object store
 	@python -m dev.demo down
 
 .PHONY: test
-test: ## everything that CI checks: lint types unit test-server integration e2e
-	@started=$$SECONDS; for tier in lint types unit test-server integration e2e; do \
-	  printf '\n\033[1m── make %s\033[0m (after %s s)\n' $$tier $$((SECONDS - started)); \
-	  $(MAKE) --no-print-directory $$tier || { echo "make test: $$tier failed"; exit 1; }; \
-	done; echo; echo "make test: all tiers passed in $$((SECONDS - started)) s"
+test: setup ## everything that CI checks: lint types unit test-server integration e2e
+	@dev/test.sh lint types unit test-server integration e2e
 
 .PHONY: unit
 unit: setup ## pure functions, contracts between the parts, layout of the repository
