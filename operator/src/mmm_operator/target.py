@@ -63,8 +63,7 @@ def serving_revision(snapshot: Snapshot, target: str, wanted: int, states: Seque
     goal = by_id.get(target)
     if goal is None or goal.available == 0 or old == target:
         return old
-    old_serves = bool(old) and by_id[old].available > 0
-    return target if goal.available >= wanted or not old_serves else old
+    return target if goal.available >= wanted or by_id[old].available == 0 else old
 
 
 def _most_available(states: Sequence[RevisionState], target: str) -> str:

@@ -163,6 +163,7 @@ def test_forms_that_mean_the_same(desired: Manifest, live: Manifest) -> None:
         ({"version": "1"}, {"version": "1.0"}, "version is 1.0 instead of 1"),
         ({"version": "1.2.3"}, {"version": "1.2.4"}, "version is 1.2.4 instead of 1.2.3"),
         ({"on": False}, {"on": True}, "on is True instead of False"),
+        ({"note": "x" * 61}, {"note": "y" * 60}, f"note is {'y' * 60} instead of {'x' * 57}…"),
     ],
 )
 def test_a_difference_is_a_sentence(desired: Manifest, live: Manifest, sentence: str) -> None:

@@ -210,6 +210,13 @@ def test_an_accelerator_is_requested_limited_and_tolerated() -> None:
     assert toleration == {"key": "amd.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
 
 
+def test_a_claim_of_the_user_is_mounted_and_not_made() -> None:
+    draft = CLIP.having(cache={"type": "PersistentVolumeClaim", "claimName": "shared"})
+    assert "PersistentVolumeClaim" not in children_of(draft)
+    models = next(volume for volume in pod_of(draft)["spec"]["volumes"] if volume["name"] == "models")
+    assert models["persistentVolumeClaim"] == {"claimName": "shared"}
+
+
 @pytest.mark.parametrize(("fallback", "required"), [("Fail", "true"), ("CPU", "false")])
 def test_whether_the_server_may_fall_back_to_the_cpu(fallback: str, required: str) -> None:
     environment = environment_of(CLIP.on_gpu(1, fallback), names.CONTAINER_SERVER)

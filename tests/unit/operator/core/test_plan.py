@@ -168,6 +168,22 @@ def test_nothing_is_written_while_the_spec_cannot_be_read() -> None:
     assert found.status.ready_summary == "2/2"
 
 
+def test_a_rollout_stands_still_while_the_spec_cannot_be_read() -> None:
+    cluster = settled()
+    cluster.version("2")
+    for _ in range(2):
+        cluster.round()
+    found = decide(replace(cluster.snapshot(), mmm=None, invalid="spec.replicas: no"))
+    assert (found.apply, found.delete) == ((), ())
+
+
+@pytest.mark.parametrize("replicas", [0, 1])
+def test_only_pods_that_serve_are_asked_for_their_page(replicas: int) -> None:
+    draft = CLIP.replicas(replicas)
+    found = decide(make_snapshot(draft, [make_deployment(draft, replicas)], serving_pods(draft, replicas)))
+    assert (found.requeue_after is not None) == (replicas > 0)
+
+
 @pytest.mark.parametrize("kind", ["Service", "PodDisruptionBudget", "Deployment"])
 def test_an_object_of_somebody_else_is_left_alone(kind: str) -> None:
     first = {step.manifest["kind"]: Ref.of(step.manifest) for step in decide(make_snapshot(CLIP)).apply}

@@ -12,9 +12,8 @@ def rev(name: str, wanted: int, ready: int | None = None, **fields: Any) -> Revi
     """A revision with `wanted` pods, all of which serve unless told otherwise."""
     ready = wanted if ready is None else ready
     known: dict[str, Any] = {"existing": wanted, "available": ready, "created": name, "stuck": False, "due": None}
-    return RevisionState(
-        revision=name, version="", digest="", image="", wanted=wanted, ready=ready, **{**known, **fields}
-    )
+    known |= {"version": "", "digest": "", "image": "", **fields}
+    return RevisionState(revision=name, wanted=wanted, ready=ready, **known)
 
 
 STEPS: list[tuple[str, list[RevisionState], str, int, dict[str, int], bool]] = [
@@ -45,6 +44,8 @@ STEPS: list[tuple[str, list[RevisionState], str, int, dict[str, int], bool]] = [
         {"A": 1, "B": 3},
         False,
     ),
+    ("it is stuck, and nobody else is there", [rev("B", 3, 0, stuck=True)], "", 3, {"B": 3}, False),
+    ("it is stuck, and one old pod is left", [rev("A", 1), rev("B", 3, 0, stuck=True)], "", 3, {"A": 1, "B": 1}, False),
     ("all of the old one is down", [rev("A", 3, 0), rev("B", 1, 0)], "A", 3, {"A": 3, "B": 1}, False),
     ("nobody ever served: all room to the new one", [rev("A", 3, 0)], "", 3, {"A": 0, "B": 1}, False),
     ("a third version drops the second", [rev("A", 3), rev("C", 1, 0)], "A", 3, {"A": 3, "C": 0, "B": 1}, False),
