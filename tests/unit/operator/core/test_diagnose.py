@@ -146,6 +146,12 @@ TABLE: list[tuple[str, PodDraft, Reason, str]] = [
         Reason.POD_FAILED,
         f"pod clip-1: Evicted: {EVICTED}",
     ),
+    (
+        "ended, and its node does not say why",
+        LOADING.failed(SERVER, exited(9)).ended("", ""),
+        Reason.CONTAINER_FAILED,
+        "container server exits with code 9: see kubectl logs clip-1 -c server --previous",
+    ),
     # Why they have no node.
     ("no GPU", GPU_POD.unschedulable(NO_GPU), Reason.INSUFFICIENT_ACCELERATOR, f"pod clip-1: {NO_GPU}"),
     ("no GPU, but none is asked for", POD.unschedulable(NO_GPU), Reason.INSUFFICIENT_MEMORY, f"pod clip-1: {NO_GPU}"),
@@ -185,6 +191,7 @@ def test_every_word_of_our_containers_becomes_the_reason(word: str) -> None:
         LOADING.failed(SERVER, last_words("InternalError")).terminating(),
         POD.unschedulable(TAINT).terminating(),
         # It was told to stop and did.
+        POD.running(SERVER, last=exited(0, reason="Completed")),
         LOADING.failed(SERVER, exited(0, reason="Completed")),
         POD.waiting(SERVER, "ContainerCreating"),
     ],
