@@ -34,7 +34,9 @@ class Service:
                         good = (await probe.get(f"{url}/readyz")).status_code == 200
                     except httpx.TransportError:
                         good = False
-                    (self.ready.add if good else self.ready.discard)(url)
+                    # While the probe was under way the server may have been taken out: it stays out.
+                    listed = url in [server.url for server in self.servers]
+                    (self.ready.add if good and listed else self.ready.discard)(url)
                 await asyncio.sleep(0.05)
 
     async def client(self, number: int) -> None:
