@@ -144,7 +144,7 @@ def _movement(facts: Facts) -> Reason:
 
 def _serving(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     if facts.available:
-        return "True", Reason.SERVING, ""
+        return "True", Reason.SERVING, "requests are answered"
     return None
 
 
