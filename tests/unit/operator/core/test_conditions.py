@@ -130,6 +130,11 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         },
     ),
     (
+        "none is wanted of what could not serve",
+        make_snapshot(CLIP.replicas(0), [make_deployment(CLIP, 0, stuck=True)]),
+        {"Ready": ("True", "ScaledToZero"), "Stalled": ("False", "Settled")},
+    ),
+    (
         "a new version loads",
         updating(make_pod(NEXT).build()),
         {

@@ -93,6 +93,24 @@ def test_it_shows_both_ends_of_a_rollout() -> None:
     assert (status.rollout.summary, status.rollout.message, status.rollout.started_at) == ("", "", None)
 
 
+def test_it_remembers_where_a_version_was_found() -> None:
+    """So that the repository need not be asked again for what serves."""
+    storage = {"endpoint": "http://s3:9000"}
+    target = written(make_snapshot(CLIP.having(storage=storage))).model.target
+    assert target is not None
+    assert (target.uri, target.endpoint) == ("s3://models/clip", "http://s3:9000")
+
+
+def test_of_a_version_that_nobody_asks_for_it_says_what_the_deployment_says() -> None:
+    """The status was lost in the middle of a rollout: where version 1 came from is not known any more."""
+    children = [make_deployment(CLIP, 2), make_deployment(CLIP.version("2"), 1, ready=0)]
+    model = written(make_snapshot(CLIP.version("2"), children, PODS)).model
+    assert model.current is not None
+    assert model.target is not None
+    assert (model.current.version, model.current.digest, model.current.uri) == ("1", digest_of("1"), "")
+    assert (model.target.version, model.target.digest, model.target.uri) == ("2", digest_of("2"), "s3://models/clip")
+
+
 def test_since_moves_only_with_the_version() -> None:
     cluster = Cluster(CLIP)
     cluster.settle()
