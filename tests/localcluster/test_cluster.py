@@ -88,6 +88,9 @@ def test_audit_log_says_who_did_what(cluster: LocalCluster) -> None:
 def test_pod_security_is_enforced(cluster: LocalCluster) -> None:
     cluster.kubectl("create", "namespace", "strict")
     cluster.kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted")
+    # Until the namespace has its service account, that is what pods are refused for.
+    account = ("get", "serviceaccount", "default", "--namespace=strict", "--ignore-not-found")
+    assert Deadline.met(lambda: "default" in cluster.kubectl(*account), 10)
     with pytest.raises(Exception, match="violates PodSecurity"):
         cluster.kubectl("run", "root", "--image=localhost/any:1", "--namespace=strict")
 
