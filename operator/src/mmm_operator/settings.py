@@ -1,8 +1,9 @@
 """The operator's own configuration: `MMM_OPERATOR_*` in its environment."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mmm_operator.errors import SettingsError
@@ -35,6 +36,12 @@ class Settings(BaseSettings):
         default=60, ge=10, description="How long a stopping pod may take to finish its requests."
     )
 
+    @model_validator(mode="after")
+    def _drain_within_grace(self) -> Self:
+        if self.drain_delay_seconds >= self.grace_seconds:
+            raise ValueError("MMM_OPERATOR_DRAIN_DELAY_SECONDS must be below MMM_OPERATOR_GRACE_SECONDS")
+        return self
+
     @field_validator("namespaces", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -46,7 +53,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        mistakes = "; ".join(
-            f"MMM_OPERATOR_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors(include_url=False)
-        )
-        raise SettingsError(mistakes) from None
+        raise SettingsError("; ".join(map(_sentence, error.errors(include_url=False)))) from None
+
+
+def _sentence(mistake: ErrorDetails) -> str:
+    # A mistake between two settings names both itself.
+    setting = f"MMM_OPERATOR_{str(mistake['loc'][0]).upper()}: " if mistake["loc"] else ""
+    return setting + mistake["msg"].removeprefix("Value error, ")

@@ -10,7 +10,7 @@ from mmm_operator import names
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta, Status
 from mmm_operator.kube.port import Kube, Reports, Sources
 from mmm_operator.kube.resources import ref
-from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot
+from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_ready, pod_revision
 
 LABELS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
 
@@ -105,15 +105,5 @@ async def read_reports(
 ) -> Mapping[str, ServerReport]:
     """The status pages of the ready pods of the revision that shall serve."""
     target = status.model.target
-    wanted = [pod for pod in pods if target and _revision(pod) == target.revision and _is_ready(pod)]
+    wanted = [pod for pod in pods if target and pod_revision(pod) == target.revision and is_ready(pod)]
     return await reports.reports(key, wanted)
-
-
-def _revision(pod: Manifest) -> str | None:
-    labels: dict[str, str] = pod["metadata"].get("labels", {})
-    return labels.get(names.LABEL_REVISION)
-
-
-def _is_ready(pod: Manifest) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

@@ -1,0 +1,34 @@
+"""The operator's configuration comes from its environment, and a mistake in it is a sentence."""
+
+import pytest
+
+from mmm_operator.errors import SettingsError
+from mmm_operator.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMM_OPERATOR_SERVER_IMAGE", "localhost/server:1")
+
+
+def test_namespaces_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMM_OPERATOR_NAMESPACES", "one, two,")
+    assert load_settings().namespaces == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SERVER_IMAGE", "", "MMM_OPERATOR_SERVER_IMAGE: String should have at least 1 character"),
+        ("WORKERS", "many", "MMM_OPERATOR_WORKERS: Input should be a valid integer"),
+        ("GRACE_SECONDS", "10", None),
+        ("DRAIN_DELAY_SECONDS", "60", "MMM_OPERATOR_DRAIN_DELAY_SECONDS must be below MMM_OPERATOR_GRACE_SECONDS"),
+    ],
+)
+def test_a_mistake_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str | None) -> None:
+    monkeypatch.setenv(f"MMM_OPERATOR_{name}", value)
+    if words is None:
+        load_settings()
+        return
+    with pytest.raises(SettingsError, match=words):
+        load_settings()
