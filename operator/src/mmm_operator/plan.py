@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.api.status import Status
 from mmm_operator.snapshot import Manifest, Ref
 
 

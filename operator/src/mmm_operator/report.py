@@ -6,14 +6,7 @@ from datetime import UTC, datetime
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Condition, ConditionType, Reason, merge_conditions
-from mmm_operator.api.v1alpha1 import (
-    Acceleration,
-    ModelState,
-    ModelStatus,
-    Resolved,
-    RolloutStatus,
-    Status,
-)
+from mmm_operator.api.status import Acceleration, ModelState, ModelStatus, Resolved, RolloutStatus, Status
 from mmm_operator.assess import Facts, assess
 from mmm_operator.plan import Event
 from mmm_operator.snapshot import RevisionState, ServerReport, Snapshot

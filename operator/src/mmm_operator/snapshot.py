@@ -11,7 +11,8 @@ from typing import Any
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 
 Manifest = dict[str, Any]
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mmm_operator.api.v1alpha1 import MultimodalModel, Resolved
+from mmm_operator.api.status import Resolved
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.revision import Revision, revision_of
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import RevisionState, Snapshot

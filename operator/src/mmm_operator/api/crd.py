@@ -6,7 +6,8 @@ from mmm_operator import names
 from mmm_operator.api import rules
 from mmm_operator.api.conditions import ConditionType
 from mmm_operator.api.schema import VALIDATIONS, structural_schema
-from mmm_operator.api.v1alpha1 import MultimodalModel, Spec, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import MultimodalModel, Spec
 
 
 class Column(NamedTuple):

@@ -5,7 +5,7 @@ import logging
 from itertools import chain
 
 from mmm_operator import names
-from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.api.status import Status
 from mmm_operator.errors import Conflict, KubeError, Refused, Transient
 from mmm_operator.kube.events import build_event
 from mmm_operator.kube.port import Kube

@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from mmm_operator import names
-from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 from mmm_operator.kube.port import Kube, Reports, Sources
 from mmm_operator.kube.resources import ref
 from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_ready, pod_revision

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from mmm_operator.api.v1alpha1 import MultimodalModel, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.snapshot import Key, Manifest, Ref, Resolution, ServerReport
 
 

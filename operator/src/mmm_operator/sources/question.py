@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import CredentialsSecretRef, ModelState, MultimodalModel, Storage
+from mmm_operator.api.status import ModelState
+from mmm_operator.api.v1alpha1 import CredentialsSecretRef, MultimodalModel, Storage
 from mmm_operator.snapshot import Manifest, Resolution
 from mmm_repository.errors import RepositoryError
 from mmm_repository.resolve import ResolvedVersion

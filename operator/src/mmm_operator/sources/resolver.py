@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import MultimodalModel, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.errors import KubeError
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key, Manifest, Resolution

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mmm_operator import names
-from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 from mmm_operator.builders.deployment import build_deployment
 from mmm_operator.drift import with_applied_hash
 from mmm_operator.revision import Revision, revision_of

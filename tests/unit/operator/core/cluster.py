@@ -11,7 +11,7 @@ from typing import Any
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Condition, Reason
-from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.api.status import Status
 from mmm_operator.plan import Delete, Plan
 from mmm_operator.planner import plan
 from mmm_operator.settings import Settings

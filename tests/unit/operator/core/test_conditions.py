@@ -6,7 +6,7 @@ import pytest
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Condition, ConditionStatus, ConditionType, Finding, Reason, merge_conditions
-from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.api.status import Status
 from mmm_operator.diagnose import OWN_WORDS
 from mmm_operator.planner import plan
 from mmm_operator.snapshot import Ref, Resolution, Snapshot

@@ -9,7 +9,7 @@ import pytest
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.api.status import Status
 from mmm_operator.plan import Plan
 from mmm_operator.planner import plan
 from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot

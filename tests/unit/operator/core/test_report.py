@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmm_operator.api.conditions import Condition
-from mmm_operator.api.v1alpha1 import Status
+from mmm_operator.api.status import Status
 from mmm_operator.plan import Event, Plan
 from mmm_operator.planner import UNREAD_SECONDS, plan
 from mmm_operator.report import report_events, timestamp

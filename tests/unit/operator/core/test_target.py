@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mmm_operator.api.v1alpha1 import ModelState, ModelStatus, Resolved, Status
+from mmm_operator.api.status import ModelState, ModelStatus, Resolved, Status
 from mmm_operator.snapshot import RevisionState
 from mmm_operator.target import choose_image, serving_revision
 from tests.unit.operator.core.build import BORN, IMAGE, SETTINGS, digest_of, make_mmm, make_snapshot

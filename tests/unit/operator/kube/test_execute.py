@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pytest
 
 from mmm_operator import names
-from mmm_operator.api.v1alpha1 import ObjectMeta, Status
+from mmm_operator.api.status import Status
+from mmm_operator.api.v1alpha1 import ObjectMeta
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Refused, Transient
 from mmm_operator.kube.execute import execute
 from mmm_operator.plan import Apply, Delete, Event, Plan

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import ModelState, ModelStatus, MultimodalModel, Status
+from mmm_operator.api.status import ModelState, ModelStatus, Status
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.errors import Forbidden
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key, Manifest, Resolution

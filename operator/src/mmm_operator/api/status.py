@@ -1,0 +1,80 @@
+"""What runs, as the operator reports it: `status` of a MultimodalModel. Bounded in size."""
+
+from pydantic import Field
+
+from mmm_operator.api.base import ApiModel, list_map
+from mmm_operator.api.conditions import Condition
+
+
+class ModelState(ApiModel):
+    """One model version, as it runs or shall run."""
+
+    version: str = Field(max_length=63, description="Version in the repository.")
+    digest: str = Field(max_length=71, description="sha256 of the version's manifest.")
+    short_digest: str = Field(max_length=12, description="The first twelve hex digits of the digest.")
+    revision: str = Field(max_length=16, description="Hash of everything that its pods run.")
+    since: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="Since when.")
+    uri: str = Field(default="", max_length=1024, description="Repository in which the version was found.")
+    endpoint: str = Field(default="", max_length=512, description="Object store in which it was found; empty: AWS.")
+
+
+class ModelStatus(ApiModel):
+    """Which versions run."""
+
+    current: ModelState | None = Field(default=None, description="The version that answers requests.")
+    target: ModelState | None = Field(default=None, description="The version that shall answer requests.")
+    previous: ModelState | None = Field(default=None, description="The version that answered before.")
+
+
+class RolloutStatus(ApiModel):
+    """How far a change is."""
+
+    summary: str = Field(default="", max_length=64, description="For the ROLLOUT column, for instance 1/3.")
+    message: str = Field(default="", max_length=1024, description="What happens now and why.")
+    updated: int = Field(default=0, ge=0, description="Ready pods of the target revision.")
+    total: int = Field(default=0, ge=0, description="Pods wanted.")
+    started_at: str | None = Field(
+        default=None,
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="When the change began.",
+    )
+
+
+class Acceleration(ApiModel):
+    """Where the model computes."""
+
+    device: str = Field(max_length=32, description="cpu or cuda.")
+    name: str = Field(default="", max_length=128, description="Product name of the device.")
+    dtype: str = Field(default="", max_length=32, description="Number format in effect.")
+    memory_bytes: int | None = Field(default=None, ge=0, description="Memory of the device.")
+
+
+class Resolved(ApiModel):
+    """Defaults that were filled in, remembered so that a new operator restarts no pod."""
+
+    server_image: str = Field(max_length=1024, description="Server image in effect.")
+
+
+class Status(ApiModel):
+    """What runs. Nothing in it changes while nothing happens."""
+
+    observed_generation: int = Field(default=0, ge=0, description="Generation that this status speaks of.")
+    conditions: tuple[Condition, ...] = Field(
+        default=(),
+        max_length=32,
+        description="What is true of the object.",
+        json_schema_extra=list_map("type"),
+    )
+    replicas: int = Field(default=0, ge=0, description="Pods that exist, of all revisions.")
+    ready_replicas: int = Field(default=0, ge=0, description="Pods that answer requests, of all revisions.")
+    available_replicas: int = Field(default=0, ge=0, description="Pods ready for `minReadySeconds`, of all revisions.")
+    updated_replicas: int = Field(default=0, ge=0, description="Pods of the target revision.")
+    selector: str = Field(default="", max_length=1024, description="Label selector of the pods, for autoscalers.")
+    url: str = Field(default="", max_length=512, description="Where applications reach the model.")
+    ready_summary: str = Field(default="", max_length=32, description="Ready and wanted pods, for the READY column.")
+    model: ModelStatus = Field(default=ModelStatus(), description="Which versions run.")
+    rollout: RolloutStatus = Field(default=RolloutStatus(), description="How far a change is.")
+    acceleration: Acceleration | None = Field(default=None, description="Where the model computes.")
+    load_seconds: int | None = Field(default=None, ge=0, description="How long the last pod took to load the model.")
+    resolved: Resolved | None = Field(default=None, description="Defaults that were filled in.")
