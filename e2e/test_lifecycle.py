@@ -1,11 +1,10 @@
 """Scarce accelerators, a killed operator, a claim as cache, and the end of an object."""
 
-import json
 import threading
 from pathlib import Path
 
 from dev.demo.phases import wait_ready, wait_replicas, wait_version
-from dev.demo.stage import OPERATOR_NAMESPACE, Stage, wait_for
+from dev.demo.stage import OPERATOR_NAMESPACE, Object, Stage, wait_for
 from dev.demo.traffic import steady_load
 from e2e.models import Models
 from e2e.versions import publish_good
@@ -120,25 +119,20 @@ class _operator_killed_again_and_again:  # noqa: N801  reads as a context
             self.kills += 1
 
 
-def _claim(volume: Path, namespace: str) -> list[dict[str, object]]:
-    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+def _claim(volume: Path, namespace: str) -> tuple[Object, Object]:
+    spec: Object = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     size = {"storage": "1Gi"}
     name = f"models-{namespace}"
-    text = json.dumps(
-        [
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolume",
-                "metadata": {"name": name},
-                "spec": {**spec, "capacity": size, "hostPath": {"path": str(volume)}},
-            },
-            {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "metadata": {"name": "models"},
-                "spec": {**spec, "volumeName": name, "resources": {"requests": size}},
-            },
-        ]
-    )
-    manifests: list[dict[str, object]] = json.loads(text)
-    return manifests
+    persistent: Object = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {**spec, "capacity": size, "hostPath": {"path": str(volume)}},
+    }
+    claim: Object = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "models"},
+        "spec": {**spec, "volumeName": name, "resources": {"requests": size}},
+    }
+    return persistent, claim

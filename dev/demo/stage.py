@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from dev.images import build_images
 from dev.images.build import ImageRef
 from dev.localcluster.choose import Cluster, choose
@@ -170,9 +168,3 @@ def wait_for(what: str, look: Callable[[], T], seconds: float = 120.0) -> T:
             raise StageError(f"{what}: not within {seconds:g} s")
         time.sleep(0.5)
     return found
-
-
-def load_yaml(path: Path) -> Object:
-    """The one object in a YAML file."""
-    content: Object = yaml.safe_load(path.read_text())
-    return content
