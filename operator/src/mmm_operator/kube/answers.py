@@ -1,6 +1,7 @@
 """What an answer of the API server means: an object, or one of the operator's errors."""
 
 import json
+from typing import NamedTuple
 
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Transient
 from mmm_operator.snapshot import Manifest
@@ -8,6 +9,14 @@ from mmm_operator.snapshot import Manifest
 MAX_MESSAGE = 1000
 # 401 too: a token that has just expired is read anew before the next call. 410: the list's page has expired.
 WORTH_ANOTHER_TRY = frozenset({401, 408, 410, 429})
+
+
+class Answer(NamedTuple):
+    """Status code, the Retry-After header and body."""
+
+    status: int
+    retry_after: str | None
+    text: bytes
 
 
 def parse(text: bytes) -> Manifest:
@@ -25,7 +34,7 @@ def failure(call: str, status: int, retry_after: str | None, text: bytes) -> Kub
     """The error that an unsuccessful answer stands for; `call` says in words what was tried."""
     message = f"{call}: {status} {_reason(text)}"
     if status in WORTH_ANOTHER_TRY or status >= 500:
-        return Transient(message, status=status, retry_after=_seconds(retry_after))
+        return Transient(message, status=status, retry_after=seconds(retry_after))
     if status == 409:
         return Conflict(message, status=status)
     if status == 403:
@@ -44,6 +53,7 @@ def _reason(text: bytes) -> str:
     return text[:MAX_MESSAGE].decode(errors="replace").strip()
 
 
-def _seconds(header: str | None) -> float | None:
+def seconds(header: str | None) -> float | None:
+    """The wish in a Retry-After header."""
     # The other form of Retry-After, a date, is not used by API servers.
     return float(header) if header is not None and header.isdecimal() else None

@@ -1,6 +1,7 @@
 """The API server through `kubernetes.aio`, spoken to in plain JSON."""
 
 import asyncio
+import math
 import platform
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -15,6 +16,7 @@ from mmm_operator.errors import KubeError, Transient
 from mmm_operator.kube import answers, resources
 from mmm_operator.kube.connection import connection_of, load_configuration
 from mmm_operator.kube.port import Connection
+from mmm_operator.kube.throttle import Throttle
 from mmm_operator.snapshot import Manifest, Ref
 from mmm_operator.version import version
 
@@ -22,34 +24,58 @@ CALLS_AT_A_TIME = 16
 PAGE = 500
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+LEASES = f"/apis/{resources.RESOURCES['Lease'].group}/"
 
 OnWrite = Callable[[str, str], None]
+Fence = Callable[[], float]
+"""For how many seconds from now a write may be under way; not above 0: none may be sent."""
 
 
-def user_agent() -> str:
+class NotLeader(Transient):
+    """Another replica may write now; nothing was sent."""
+
+
+def user_agent(identity: str = "") -> str:
     """How the operator introduces itself, in the API server's audit log too."""
-    return f"mmm-operator/{version()} ({platform.system().lower()}/{platform.machine()})"
+    return f"mmm-operator/{version()} ({platform.system().lower()}/{platform.machine()}) {identity}".strip()
 
 
 class KubeClient:
     """An open connection to the API server; see `port.Kube` for what its methods promise.
 
-    `on_write` hears of the kind and verb of every call that changed the cluster.
+    `on_write` hears of the kind and verb of every call that changed the cluster. `fence` is asked before each of them;
+    only calls about Leases pass without, and these wait for no turn either.
     """
 
-    def __init__(self, configuration: Configuration, timeout: float, on_write: OnWrite) -> None:
-        configuration.connection_pool_maxsize = CALLS_AT_A_TIME
+    def __init__(
+        self,
+        configuration: Configuration,
+        timeout: float,
+        on_write: OnWrite = lambda kind, verb: None,
+        fence: Fence = lambda: math.inf,
+        identity: str = "",
+    ) -> None:
+        # One more than the throttle lets through: the Lease must be renewed while all others wait for answers.
+        configuration.connection_pool_maxsize = CALLS_AT_A_TIME + 1
+        configuration.trace_configs = [_at_the_socket(self._stop_late_write)]
         self._configuration = configuration
         self._client = ApiClient(configuration)
-        self._client.user_agent = user_agent()
-        self._slots = asyncio.Semaphore(CALLS_AT_A_TIME)
+        self._client.user_agent = user_agent(identity)
+        self._throttle = Throttle(CALLS_AT_A_TIME)
         self._timeout = timeout
         self._on_write = on_write
+        self._fence = fence
 
     @classmethod
-    async def connect(cls, timeout: float, on_write: OnWrite = lambda kind, verb: None) -> Self:
+    async def connect(
+        cls,
+        timeout: float,
+        on_write: OnWrite = lambda kind, verb: None,
+        fence: Fence = lambda: math.inf,
+        identity: str = "",
+    ) -> Self:
         """A client for the cluster that the environment names; raises SettingsError when it names none."""
-        return cls(await load_configuration(), timeout, on_write)
+        return cls(await load_configuration(), timeout, on_write, fence, identity)
 
     async def __aenter__(self) -> Self:
         return self
@@ -124,23 +150,57 @@ class KubeClient:
         """The Secret, or None."""
         return await self.get(resources.ref("Secret", namespace, name))
 
+    async def read_lease(self, namespace: str, name: str) -> Manifest | None:
+        """The Lease, or None."""
+        what = f"get Lease {namespace}/{name}"
+        return _object(what, await self._send("GET", resources.path("Lease", namespace, name), what))
+
+    async def write_lease(self, manifest: Manifest) -> Manifest | None:
+        """Creation, or with a resourceVersion replacement of exactly that state; None when there is nothing to replace.
+
+        Raises Conflict when it is there already, or changed meanwhile.
+        """
+        ref = Ref.of(manifest)
+        replaced = "resourceVersion" in manifest["metadata"]
+        what = f"{'update' if replaced else 'create'} {ref}"
+        path = resources.path(ref.kind, ref.namespace, ref.name if replaced else "")
+        return _object(what, await self._send("PUT" if replaced else "POST", path, what, body=manifest))
+
     async def _call(
         self, method: str, path: str, what: str, *, query: Mapping[str, Any] = {}, body: Manifest | None = None
     ) -> Manifest | None:
-        async with self._slots:
-            try:
-                status, retry_after, text = await self._request(method, path, query, body)
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Transient(f"{what}: no answer from the API server ({error or type(error).__name__})") from error
-        if status == 404:
-            return None
-        if status >= 400:
-            raise answers.failure(what, status, retry_after, text)
-        return answers.parse(text)
+        async with self._throttle:
+            left = math.inf if method == "GET" else self._fence()
+            if left <= 0:
+                raise NotLeader(f"{what}: not the leader")
+            since = asyncio.get_running_loop().time()
+            answer = await self._send(method, path, what, query=query, body=body, within=left)
+            if answer.status == 429:
+                self._throttle.too_many(answers.seconds(answer.retry_after), since)
+            else:
+                self._throttle.answered()
+        return _object(what, answer)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        what: str,
+        *,
+        query: Mapping[str, Any] = {},
+        body: Manifest | None = None,
+        within: float = math.inf,
+    ) -> answers.Answer:
+        try:
+            return await self._request(method, path, query, body, min(self._timeout, within))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error.__cause__, NotLeader):
+                raise NotLeader(f"{what}: {error.__cause__}") from error
+            raise Transient(f"{what}: no answer from the API server ({error or type(error).__name__})") from error
 
     async def _request(
-        self, method: str, path: str, query: Mapping[str, Any], body: Manifest | None
-    ) -> tuple[int, str | None, bytes]:
+        self, method: str, path: str, query: Mapping[str, Any], body: Manifest | None, timeout: float
+    ) -> answers.Answer:
         headers = {"Accept": JSON, "Content-Type": APPLY if method == "PATCH" else JSON}
         # Only the address and the authorization are the generated client's work: its models are far slower than JSON.
         method, url, headers, _, _ = await self._client.param_serialize(
@@ -148,5 +208,29 @@ class KubeClient:
         )
         if query:
             url += "?" + urlencode({key: value for key, value in query.items() if value is not None})
-        response = await self._client.call_api(method, url, headers, body, _request_timeout=self._timeout)
-        return response.status, response.getheader("Retry-After"), await response.read()
+        response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+        return answers.Answer(response.status, response.getheader("Retry-After"), await response.read())
+
+    def _stop_late_write(self, method: str, path: str) -> None:
+        # Between the look at the fence and this one the process may have been stopped for a minute.
+        if method != "GET" and LEASES not in path and self._fence() <= 0:
+            raise NotLeader("not the leader any more")
+
+
+def _object(what: str, answer: answers.Answer) -> Manifest | None:
+    if answer.status == 404:
+        return None
+    if answer.status >= 400:
+        raise answers.failure(what, *answer)
+    return answers.parse(answer.text)
+
+
+def _at_the_socket(check: Callable[[str, str], None]) -> aiohttp.TraceConfig:
+    """Has `check` called with method and path immediately before a request with a body goes out."""
+
+    async def look(session: object, context: object, sent: aiohttp.TraceRequestChunkSentParams) -> None:
+        check(sent.method, sent.url.path)
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_chunk_sent.append(look)
+    return tracing

@@ -37,6 +37,19 @@ class Kube(Protocol):
         """The Secret, or None."""
 
 
+class Leases(Protocol):
+    """The Leases of the API server, by which one of several operators is elected; the same errors as `Kube`."""
+
+    async def read_lease(self, namespace: str, name: str) -> Manifest | None:
+        """The Lease, or None."""
+
+    async def write_lease(self, manifest: Manifest) -> Manifest | None:
+        """Creation, or with a resourceVersion replacement of exactly that state; None when there is nothing to replace.
+
+        Raises Conflict when it is there already, or changed meanwhile.
+        """
+
+
 class Sources(Protocol):
     """The model repositories."""
 

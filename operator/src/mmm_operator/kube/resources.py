@@ -34,6 +34,7 @@ RESOURCES = {
     "Pod": Resource("v1", "pods"),
     "Secret": Resource("v1", "secrets"),
     "Event": Resource("events.k8s.io/v1", "events"),
+    "Lease": Resource("coordination.k8s.io/v1", "leases"),
 }
 
 # The kinds that a MultimodalModel may own and whose changes are watched; pods are owned through ReplicaSets.
