@@ -82,7 +82,8 @@ class Snapshot:
     `mmm` is None when the stored object does not fit the API; `invalid` then says where.
     `children` holds every object that the MultimodalModel controls, `foreign` the objects that have one
     of the names it needs but are controlled by somebody else. `refused` is the API server's word when
-    it refused one of our writes in the last attempt (quota, admission).
+    it refused one of our writes in the last attempt (quota, admission). `pod_events` are the Warning events
+    of the pods that `diagnose.unexplained` names.
     """
 
     key: Key
@@ -96,6 +97,7 @@ class Snapshot:
     pods: tuple[Manifest, ...] = ()
     reports: Mapping[str, ServerReport] = field(default_factory=dict)
     refused: str = ""
+    pod_events: tuple[Manifest, ...] = ()
 
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:
         """The controlled objects of one kind, by name."""
