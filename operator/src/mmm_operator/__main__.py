@@ -1,12 +1,13 @@
-"""`python -m mmm_operator run | crd | --version`."""
+"""`python -m mmm_operator run | plan | crd | --version`."""
 
 import argparse
 import asyncio
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mmm_operator.errors import OperatorError, SettingsError
+from mmm_operator.offline.arguments import add_arguments
 from mmm_operator.version import version
 
 log = logging.getLogger(__name__)
@@ -15,26 +16,32 @@ OK, FAILURE, USAGE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 after SIGTERM, 1 after a failure that a restart may heal, 2 for wrong settings."""
-    command = _parser().parse_args(arguments).command
+    """The exit code: 0 after SIGTERM, 1 after a failure that a restart may heal, 2 for wrong usage; `plan`: its own."""
+    chosen = _parser().parse_args(arguments)
     try:
-        return _print_crd() if command == "crd" else _run()
+        return COMMANDS[chosen.command][0](chosen)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return USAGE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mmm-operator", description="Deploys and heals multimodal model servers.")
+    parser = argparse.ArgumentParser(
+        prog="mmm-operator",
+        description="Deploys and heals multimodal model servers.",
+        epilog="`mmm-operator COMMAND --help` says more about a command.",
+    )
     parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    commands.add_parser("run", help="watch and reconcile; configured by MMM_OPERATOR_* in the environment")
-    commands.add_parser("crd", help="print the CustomResourceDefinition, for kubectl apply")
+    for name, (_, explanation) in COMMANDS.items():
+        command = commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
+        if name == "plan":
+            add_arguments(command)
     return parser
 
 
 # Each command imports what it needs itself: printing the CRD needs no cluster libraries.
-def _run() -> int:
+def _run(_: argparse.Namespace) -> int:
     from mmm_operator.runtime.logs import set_up_logs
     from mmm_operator.runtime.run import run
     from mmm_operator.settings import load_settings
@@ -54,13 +61,30 @@ def _run() -> int:
     return OK
 
 
-def _print_crd() -> int:
+def _plan(chosen: argparse.Namespace) -> int:
+    from mmm_operator.offline.command import run_plan
+
+    try:
+        return run_plan(chosen)
+    except OperatorError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+
+
+def _print_crd(_: argparse.Namespace) -> int:
     import yaml
 
     from mmm_operator.api.crd import crd
 
     print(yaml.safe_dump(crd(), sort_keys=False, allow_unicode=True, width=120), end="")
     return OK
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
+    "run": (_run, "watch and reconcile; configured by MMM_OPERATOR_* in the environment"),
+    "plan": (_plan, "print what the operator would do with objects in files, and why, without a cluster"),
+    "crd": (_print_crd, "print the CustomResourceDefinition, for kubectl apply"),
+}
 
 
 if __name__ == "__main__":

@@ -105,6 +105,8 @@ def _apply(manifest: Manifest, live: Manifest | None) -> Apply | None:
     difference = first_difference(desired, live)
     if difference is None:
         return None
+    # The hash of the wish differs whenever the wish does: what people want to hear is in which field.
+    difference = first_difference(manifest, live) or difference
     return Apply(desired, create=False, because=f"{Ref.of(manifest)}: {difference}")
 
 

@@ -25,6 +25,10 @@ class Settings(BaseSettings):
     resync_seconds: int = Field(default=300, ge=10, description="Every object is looked at again this often.")
     request_timeout_seconds: float = Field(default=30.0, gt=0, description="Time limit of one call to the API server.")
     resolve_timeout_seconds: float = Field(default=20.0, gt=0, description="Time limit of one look into a repository.")
+    lease_namespace: str = Field(
+        default="", description="Namespace of the Lease that one of several replicas holds. Empty: there is one only."
+    )
+    lease_name: str = Field(default="mmm-operator", min_length=1, description="Name of that Lease.")
     http_port: int = Field(default=8080, ge=1, le=65535, description="Port of /healthz, /readyz and /metrics.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
@@ -48,10 +52,13 @@ class Settings(BaseSettings):
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
 
-def load_settings() -> Settings:
-    """Settings from the environment; raises SettingsError with one sentence per mistake."""
+def load_settings(server_image: str | None = None) -> Settings:
+    """Settings from the environment; raises SettingsError with one sentence per mistake.
+
+    `server_image` stands in for the only setting that has no default.
+    """
     try:
-        return Settings()
+        return Settings() if server_image is None else Settings(server_image=server_image)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_sentence, error.errors(include_url=False)))) from None
 
