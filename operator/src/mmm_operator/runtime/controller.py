@@ -4,9 +4,12 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from mmm_operator.errors import Conflict, KubeError, Refused, Transient
+from mmm_operator.runtime.heartbeat import MOST_SILENCE_SECONDS, Heartbeat, Path, straight
+from mmm_operator.runtime.lease import ALONE, Work
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.runtime.queue import WorkQueue
 from mmm_operator.runtime.reconcile import Outcome
@@ -17,15 +20,20 @@ log = logging.getLogger(__name__)
 
 # No MultimodalModel has an empty namespace: this key only proves that workers take keys off the queue.
 HEARTBEAT = Key("", "heartbeat")
-HEARTBEAT_SECONDS = 5.0
 # Far longer than a healthy reconcile, and shorter than the patience of the liveness probe.
 RECONCILE_LIMIT_SECONDS = 45.0
 # A resync is spread over this part of its period, lest every object comes at once.
 RESYNC_SPREAD = 0.5
 
 
+Lead = Callable[[Work], Coroutine[Any, Any, None]]
+
+
 class Controller:
-    """Reconciles every key that it hears of, and all of them again every `resync_seconds`."""
+    """Reconciles every key that it hears of, and all of them again every `resync_seconds`.
+
+    `path` leads each heartbeat through the watches before it gets in line.
+    """
 
     def __init__(
         self,
@@ -33,44 +41,70 @@ class Controller:
         settings: Settings,
         metrics: Metrics,
         rng: random.Random | None = None,
+        path: Path = straight,
     ) -> None:
-        self.queue = WorkQueue(rng)
+        # A quarter of the workers is kept for what is new.
+        self.queue = WorkQueue(rng, most_routine=settings.workers - settings.workers // 4)
         self._reconcile = reconcile
         self._settings = settings
         self._metrics = metrics
         self._rng = rng or random.Random()
         self._known: set[Key] = set()
-        self._last_beat = _now()
-        metrics.depth.set_function(lambda: len(self.queue))
+        self._heartbeat = Heartbeat(path, self._on_beat)
+        self._working = False
+        self._begun: dict[Key, float] = {}
+        metrics.depth.set_function(lambda: len(self.queue) if self._working else 0)
 
-    def notice(self, key: Key) -> None:
+    def notice(self, key: Key, *, fresh: bool = True) -> None:
         """Have the object looked at soon, and from now on regularly."""
         self._known.add(key)
-        self.queue.add(key)
+        self.queue.add(key, fresh=fresh)
 
-    @property
-    def silence(self) -> float:
-        """Seconds since a worker last took the heartbeat off the queue."""
-        return _now() - self._last_beat
+    def trouble(self) -> str:
+        """Which part does not move any more, as a sentence; empty while all of them do."""
+        now = asyncio.get_running_loop().time()
+        for key, begun in self._begun.items():
+            if now - begun >= MOST_SILENCE_SECONDS:
+                return f"a worker is stuck with {key} for {now - begun:.0f} s"
+        return self._heartbeat.trouble()
 
-    async def run(self) -> None:
-        """Work until cancelled; ends only by a mistake in this module or the queue."""
+    async def run(self, lead: Lead = ALONE.lead) -> None:
+        """Work until cancelled, whenever `lead` has it; ends only by a mistake in this module or the queue."""
         async with asyncio.TaskGroup() as tasks:
-            for number in range(self._settings.workers):
-                tasks.create_task(self._work(), name=f"worker {number}")
-            tasks.create_task(self._beat(), name="heartbeat")
+            tasks.create_task(self._heartbeat.run(), name="heartbeat")
             tasks.create_task(self._resync(), name="resync")
+            tasks.create_task(lead(self._work_all), name="lead")
+
+    async def _work_all(self) -> None:
+        # Whatever an earlier term left half done.
+        for key in self._known:
+            self.queue.add(key, fresh=False)
+        self._working = True
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(self._settings.workers):
+                    tasks.create_task(self._work(), name=f"worker {number}")
+        finally:
+            self._working = False
 
     async def _work(self) -> None:
         while True:
             key = await self.queue.get()
             try:
                 if key == HEARTBEAT:
-                    self._last_beat = _now()
+                    self._heartbeat.taken()
                 else:
+                    self._begun[key] = asyncio.get_running_loop().time()
                     await self._attempt(key)
             finally:
+                self._begun.pop(key, None)
                 self.queue.done(key)
+
+    def _on_beat(self) -> None:
+        if self._working:
+            self.queue.add(HEARTBEAT, first=True)
+        else:
+            self._heartbeat.taken()  # on a standby there is no worker to take it
 
     async def _attempt(self, key: Key) -> None:
         started = time.perf_counter()
@@ -103,21 +137,12 @@ class Controller:
             log.warning("%s, again in %.1f s", reason, delay, extra={"key": key})
         return result
 
-    async def _beat(self) -> None:
-        while True:
-            self.queue.add(HEARTBEAT, first=True)
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
     async def _resync(self) -> None:
         period = self._settings.resync_seconds
         while True:
             await asyncio.sleep(period)
             for key in self._known:
-                self.queue.add(key, self._rng.uniform(0.0, RESYNC_SPREAD * period))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+                self.queue.add(key, self._rng.uniform(0.0, RESYNC_SPREAD * period), fresh=False)
 
 
 def classify(error: Exception) -> str:

@@ -8,20 +8,26 @@ from aiohttp import web
 
 from mmm_operator.runtime.metrics import Metrics
 
-MOST_SILENCE_SECONDS = 60.0
-
 
 class HealthServer:
     """Answers the kubelet and Prometheus while the `async with` block runs.
 
-    `silence` tells for how many seconds no worker took anything off the queue, `ready` whether all objects have been
-    listed once.
+    `trouble` says in words which part of the process does not move any more, `ready` whether all objects have been
+    listed once, `leading` whether this replica works or stands by.
     """
 
-    def __init__(self, port: int, metrics: Metrics, silence: Callable[[], float], ready: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        port: int,
+        metrics: Metrics,
+        trouble: Callable[[], str],
+        ready: Callable[[], bool],
+        leading: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._metrics = metrics
-        self._silence = silence
+        self._trouble = trouble
         self._ready = ready
+        self._leading = leading
         self._port = port
         app = web.Application()
         app.add_routes(
@@ -44,14 +50,13 @@ class HealthServer:
         await self._runner.cleanup()
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        silence = self._silence()
-        if silence < MOST_SILENCE_SECONDS:
-            return web.Response(text="ok\n")
-        return web.Response(status=503, text=f"no worker took anything off the queue for {silence:.0f} s\n")
+        trouble = self._trouble()
+        return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
 
     async def _readyz(self, request: web.Request) -> web.Response:
+        # A standby is ready too: else a rolling update would wait for it, and the new pods for the Lease.
         if self._ready():
-            return web.Response(text="ok\n")
+            return web.Response(text="ok\n" if self._leading() else "standby\n")
         return web.Response(status=503, text="the objects have not been listed yet\n")
 
     async def _page(self, request: web.Request) -> web.Response:

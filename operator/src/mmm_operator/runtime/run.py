@@ -10,6 +10,7 @@ from mmm_operator.kube.client import KubeClient
 from mmm_operator.planner import plan
 from mmm_operator.runtime.controller import Controller
 from mmm_operator.runtime.health import HealthServer
+from mmm_operator.runtime.lease import ALONE, Alone, Lease, new_identity
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.runtime.reconcile import Reconciler, World
 from mmm_operator.runtime.supervisor import Supervisor
@@ -24,12 +25,24 @@ log = logging.getLogger(__name__)
 
 async def run(settings: Settings) -> None:
     """Watch and reconcile until SIGTERM or SIGINT; then nothing is left to tidy up, for all state is in the cluster."""
-    metrics = Metrics()
-    async with await KubeClient.connect(settings.request_timeout_seconds, metrics.wrote) as kube:
-        await _run(settings, metrics, kube)
+    metrics, identity = Metrics(), new_identity()
+
+    def fence() -> float:
+        return lease.time_left()
+
+    async with await KubeClient.connect(settings.request_timeout_seconds, metrics.wrote, fence, identity) as kube:
+        lease = _lease(settings, kube, identity)
+        metrics.leader.set_function(lambda: float(lease.held()))
+        await _run(settings, metrics, kube, lease)
 
 
-async def _run(settings: Settings, metrics: Metrics, kube: KubeClient) -> None:
+def _lease(settings: Settings, kube: KubeClient, identity: str) -> Lease | Alone:
+    if not settings.lease_namespace:
+        return ALONE
+    return Lease(kube, settings.lease_namespace, settings.lease_name, identity)
+
+
+async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Lease | Alone) -> None:
     def wake(key: Key) -> None:
         controller.queue.add(key)
 
@@ -37,11 +50,11 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient) -> None:
     reconcile = Reconciler(World(kube, resolver, pages), plan, settings)
     controller = Controller(reconcile, settings, metrics)
     supervisor = Supervisor(kube, kube.connection, controller.notice, settings, metrics)
-    health = HealthServer(settings.http_port, metrics, lambda: controller.silence, lambda: supervisor.ready)
+    health = HealthServer(settings.http_port, metrics, controller.trouble, lambda: supervisor.ready, lease.held)
     try:
         async with health:
             log.info("operator %s watches %s", version(), _scope(settings))
-            await _until_told(controller.run(), supervisor.run())
+            await _until_told(controller.run(lease.lead), supervisor.run())
     finally:
         await resolver.close()
         await pages.close()

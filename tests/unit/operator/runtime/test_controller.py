@@ -1,16 +1,19 @@
 """What the controller does with each way in which a reconcile can end."""
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
 
 from mmm_operator.errors import Conflict, Forbidden, Refused, Transient
-from mmm_operator.runtime.controller import HEARTBEAT_SECONDS, RECONCILE_LIMIT_SECONDS, Controller
-from mmm_operator.runtime.health import MOST_SILENCE_SECONDS
+from mmm_operator.runtime.controller import RECONCILE_LIMIT_SECONDS, Controller
+from mmm_operator.runtime.heartbeat import MOST_SILENCE_SECONDS, Heartbeat, Path, straight
+from mmm_operator.runtime.lease import Work
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.runtime.reconcile import Outcome
 from mmm_operator.settings import Settings
@@ -145,27 +148,41 @@ def test_a_reconcile_that_hangs_is_ended_and_tried_again() -> None:
     assert len(runs.times[B]) == 1
 
 
-def longest_silence(reconcile: Reconcile) -> float:
-    """How long no worker took the heartbeat, when there is more work than workers."""
+def troubles(reconcile: Reconcile, path: Path = straight, seconds: int = 100) -> list[str]:
+    """What the controller complains of, second by second, when there is more work than workers."""
 
-    async def scenario() -> float:
-        controller = Controller(reconcile, Settings(server_image="server:1", workers=2), Metrics())
+    async def scenario() -> list[str]:
+        settings = Settings(server_image="server:1", workers=2)
+        controller = Controller(reconcile, settings, Metrics(), path=path)
         running = asyncio.create_task(controller.run())
         for name in "abcdefghijklmnopqrst":
             controller.notice(Key("default", name))
-        silences = []
-        for _ in range(100):
+        found = []
+        for _ in range(seconds):
             await asyncio.sleep(1.0)
-            silences.append(controller.silence)
+            found.append(controller.trouble())
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        return max(silences)
+        return found
 
     return run(scenario())
 
 
-def test_a_healthy_controller_has_a_steady_heartbeat() -> None:
-    assert longest_silence(well) <= HEARTBEAT_SECONDS
+def stuck(*keys: Key) -> Reconcile:
+    """Reconciles that go on when they are told to end, for these keys or for all."""
+
+    async def reconcile(key: Key) -> Outcome:
+        if not keys or key in keys:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
+            await asyncio.sleep(600)
+        return Outcome()
+
+    return reconcile
+
+
+def test_a_healthy_controller_complains_of_nothing() -> None:
+    assert not any(troubles(well))
 
 
 def test_an_api_server_that_hangs_does_not_make_the_controller_look_dead() -> None:
@@ -173,19 +190,101 @@ def test_an_api_server_that_hangs_does_not_make_the_controller_look_dead() -> No
         await asyncio.sleep(10_000)
         return Outcome()
 
-    assert longest_silence(hang) < MOST_SILENCE_SECONDS
+    assert not any(troubles(hang))
 
 
-def test_workers_that_cannot_be_ended_fall_silent() -> None:
-    async def stuck(key: Key) -> Outcome:
+def test_workers_that_cannot_be_ended_are_noticed() -> None:
+    found = troubles(stuck())
+    assert not any(found[: int(MOST_SILENCE_SECONDS) - 1])
+    assert all("a worker is stuck with default/" in trouble for trouble in found[int(MOST_SILENCE_SECONDS) + 1 :])
+
+
+def test_one_worker_that_cannot_be_ended_is_noticed_while_the_others_go_on() -> None:
+    seen: list[Key] = []
+    hanging = stuck(A)
+
+    async def reconcile(key: Key) -> Outcome:
+        seen.append(key)
+        return await hanging(key)
+
+    assert troubles(reconcile)[-1] == "a worker is stuck with default/a for 100 s"
+    assert len(set(seen)) == 20
+
+
+def test_a_heartbeat_that_the_watches_do_not_pass_on_is_missed() -> None:
+    seen: list[Key] = []
+
+    async def reconcile(key: Key) -> Outcome:
+        seen.append(key)
+        return Outcome()
+
+    found = troubles(reconcile, path=lambda arrive: None)
+    assert not any(found[: int(MOST_SILENCE_SECONDS) - 1])
+    assert found[-1] == "the watches did not move for 100 s"
+    assert len(seen) == 20, "what did arrive is worked on all the same"
+
+
+def test_a_queue_that_nobody_empties_is_missed() -> None:
+    async def scenario() -> str:
+        heartbeat = Heartbeat(straight, deliver=lambda: None)
+        beating = asyncio.create_task(heartbeat.run())
+        await asyncio.sleep(90)
+        beating.cancel()
+        return heartbeat.trouble()
+
+    assert run(scenario()) == "no worker took anything off the queue for 90 s"
+
+
+@dataclass
+class Term:
+    """Leads for ten seconds, stands by for ten minutes, leads again."""
+
+    controller: Controller | None = None
+    troubles: list[str] = field(default_factory=list)
+
+    async def lead(self, work: Work) -> None:
         while True:
-            try:
-                await asyncio.sleep(10_000)
-            except asyncio.CancelledError:
-                if asyncio.current_task() not in excused:
-                    excused.add(asyncio.current_task())
-                    continue
-                raise
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(10):
+                    await work()
+            await asyncio.sleep(600)
+            assert self.controller is not None
+            self.troubles.append(self.controller.trouble())
 
-    excused: set[asyncio.Task[object] | None] = set()
-    assert longest_silence(stuck) > MOST_SILENCE_SECONDS
+
+def second_term(reconcile: Reconcile) -> tuple[Runs, Term]:
+    """A controller that leads twice and hears of A and B once in between."""
+
+    async def scenario() -> tuple[Runs, Term]:
+        runs, term = Runs(reconcile), Term()
+        settings = Settings(server_image="server:1", workers=2, resync_seconds=100_000)
+        term.controller = controller = Controller(runs.note, settings, runs.metrics, random.Random(1))
+        controller.notice(A)
+        running = asyncio.create_task(controller.run(term.lead))
+        await asyncio.sleep(300)
+        controller.notice(B)
+        await asyncio.sleep(400)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        return runs, term
+
+    return run(scenario())
+
+
+def test_a_standby_works_on_nothing_and_on_all_it_heard_of_once_it_leads() -> None:
+    runs, term = second_term(well)
+    assert runs.times == {A: [0, 610], B: [610]}
+    assert term.troubles == [""], "a standby is alive"
+
+
+def test_what_was_cut_off_by_the_end_of_a_term_is_done_in_the_next() -> None:
+    ends: list[float] = []
+
+    async def slow(key: Key) -> Outcome:
+        await asyncio.sleep(15 if key == A and not ends else 0)
+        ends.append(asyncio.get_running_loop().time())
+        return Outcome()
+
+    runs, _ = second_term(slow)
+    assert runs.times[A][0] == 0
+    assert runs.times[A][1] == 610
