@@ -1,14 +1,13 @@
-"""The chart's generated parts: the CRD, the rules of the roles, the table of values."""
+"""The chart's generated parts: the CRD and the table of values; `rights` makes the rules of the roles."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dev.generate.text import NOTE, block, markdown_note, yaml_note
-from mmm_operator import rbac
+from dev.generate.text import block, markdown_note, yaml_note
 from mmm_operator.api.crd import crd
 from mmm_operator.api.docs import table
 
@@ -31,27 +30,6 @@ def crd_template() -> str:
         + block(document)
         + "{{- end }}\n"
     )
-
-
-def rules_template() -> str:
-    """The rules of all roles, as templates that `rbac.yaml` includes."""
-    roles = {"operator": rbac.OPERATOR, "view": rbac.VIEW, "edit": rbac.EDIT}
-    return f"{{{{- /* {NOTE} Source: mmm_operator.rbac. */ -}}}}\n" + "".join(
-        f'{{{{- define "multimodal-operator.rules.{role}" -}}}}\n{_rules(grants)}{{{{- end }}}}\n'
-        for role, grants in roles.items()
-    )
-
-
-def _rules(grants: Sequence[rbac.Grant]) -> str:
-    return "".join(_comment(grant) + block([_rule(grant)]) for grant in grants)
-
-
-def _rule(grant: rbac.Grant) -> dict[str, list[str]]:
-    return {"apiGroups": [grant.group], "resources": [grant.resource], "verbs": list(grant.verbs)}
-
-
-def _comment(grant: rbac.Grant) -> str:
-    return f"# {grant.because}\n" if grant.because else ""
 
 
 def values_table() -> str:

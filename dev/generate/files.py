@@ -5,6 +5,7 @@ from pathlib import Path
 
 from dev.generate import chart, install
 from dev.generate.metrics import metrics_reference
+from dev.generate.rights import rights_reference, rules_template
 from dev.generate.text import markdown_note, yaml_text
 from mmm_operator.api.crd import crd
 from mmm_operator.api.docs import api_reference, conditions_reference
@@ -27,8 +28,9 @@ _FILES: dict[str, Callable[[], str]] = {
     "docs/api.md": _api_reference,
     "docs/conditions.md": _conditions_reference,
     "docs/metrics.md": metrics_reference,
+    "docs/rbac.md": rights_reference,
     "charts/multimodal-operator/templates/crd.yaml": chart.crd_template,
-    "charts/multimodal-operator/templates/_rules.tpl": chart.rules_template,
+    "charts/multimodal-operator/templates/_rules.tpl": rules_template,
     "charts/multimodal-operator/VALUES.md": chart.values_table,
     "manifests/install.yaml": install.install_manifest,
     "manifests/kustomization.yaml": install.kustomization,

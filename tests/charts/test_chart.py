@@ -37,7 +37,19 @@ EVERYTHING = (
     "--set=serviceAccount.annotations.example\\.com/role=operator",
     '--set-json=operator.affinity={"nodeAffinity":{}}',
 )
-MODES = {"default": (), "namespaced": NAMESPACED, "everything": EVERYTHING}
+STANDBY = ("--set=operator.replicas=2",)
+CAGED = (
+    "--set=cage.enabled=true",
+    "--set=cage.allowedImages={registry.example/team/}",
+    "--set=cage.requireDigest=true",
+)
+MODES = {
+    "default": (),
+    "namespaced": NAMESPACED,
+    "standby": STANDBY,
+    "caged": CAGED,
+    "everything": (*EVERYTHING, *STANDBY, *CAGED),
+}
 
 
 def render(*arguments: str) -> list[dict[str, Any]]:
@@ -60,7 +72,15 @@ def container(*arguments: str) -> dict[str, Any]:
 
 
 def environment(*arguments: str) -> dict[str, str]:
-    return {item["name"]: item["value"] for item in container(*arguments)["env"]}
+    """What the operator finds in its environment when it runs in the namespace `operators`."""
+    return {item["name"]: value_of(item) for item in container(*arguments)["env"]}
+
+
+def value_of(item: dict[str, Any]) -> str:
+    if "value" in item:
+        return str(item["value"])
+    assert item["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    return "operators"
 
 
 def refusal(*arguments: str) -> str:
@@ -118,7 +138,10 @@ def test_every_value_is_described_and_no_object_is_open() -> None:
     ("arguments", "message"),
     [
         ("replicas=2", "'replicas' not allowed"),
-        ("operator.replicas=2", "'replicas' not allowed"),
+        ("operator.replicas=-1", "minimum: got -1, want 0"),
+        ("cage.allowedImages={docker}", "does not match pattern"),
+        ("cage.allowedImages={registry.example/a:tag}", "does not match pattern"),
+        ("cage.allowedServiceAccounts={A}", "does not match pattern"),
         ("server.image.repo=x", "'repo' not allowed"),
         ("operator.workers=0", "minimum: got 0, want 1"),
         ("operator.workers=many", "got string, want integer"),
@@ -143,10 +166,39 @@ def test_it_may_be_a_part_of_another_chart() -> None:
 # --- the Deployment ---
 
 
-def test_one_operator_runs_at_a_time() -> None:
+def test_one_operator_runs_and_an_upgrade_starts_the_next_before_it_ends() -> None:
     spec = deployment()["spec"]
     assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    assert of_kind(render(), "PodDisruptionBudget") == []
+
+
+def test_a_standby_is_kept_apart_from_drains_and_from_the_other() -> None:
+    spec = deployment(*STANDBY)["spec"]
+    labels = spec["template"]["metadata"]["labels"].items()
+    assert spec["replicas"] == 2
+    (budget,) = of_kind(render(*STANDBY), "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    assert spread["labelSelector"]["matchLabels"].items() <= labels
+
+
+def test_the_lease_is_the_one_that_the_role_names() -> None:
+    variables = environment("--set=fullnameOverride=ours")
+    (role,) = of_kind(render("--set=fullnameOverride=ours"), "Role")
+    assert role["metadata"]["namespace"] == variables["MMM_OPERATOR_LEASE_NAMESPACE"]
+    named = [rule for rule in role["rules"] if "resourceNames" in rule]
+    assert [rule["resourceNames"] for rule in named] == [[variables["MMM_OPERATOR_LEASE_NAME"]]]
+
+
+def test_the_token_ends_in_an_hour_and_is_in_one_container() -> None:
+    pod = deployment()["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    (token,) = [volume["projected"]["sources"] for volume in pod["volumes"] if volume["name"] == "token"]
+    assert token[0] == {"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}
+    (mount,) = [item for item in pod["containers"][0]["volumeMounts"] if item["name"] == "token"]
+    assert mount["mountPath"] == "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 def test_every_setting_of_the_operator_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,9 +212,9 @@ def test_every_setting_of_the_operator_can_be_set(monkeypatch: pytest.MonkeyPatc
 def test_the_values_default_to_what_the_operator_defaults_to(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in environment().items():
         monkeypatch.setenv(name, value)
-    assert Settings() == Settings(server_image="multimodal-operator/server:0.1.0", namespaces=())
-    defaults = {name: field.default for name, field in Settings.model_fields.items() if name != "server_image"}
-    assert Settings().model_dump(exclude={"server_image"}) == defaults
+    own = {"server_image", "lease_namespace", "lease_name"}
+    defaults = {name: field.default for name, field in Settings.model_fields.items() if name not in own}
+    assert Settings().model_dump(exclude=own) == defaults
 
 
 def test_large_numbers_are_not_written_as_floats() -> None:
@@ -198,7 +250,7 @@ def test_every_pod_meets_the_restricted_standard(arguments: tuple[str, ...]) -> 
         assert pod["securityContext"]["runAsUser"] == 65532
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
-        assert all("emptyDir" in volume for volume in pod.get("volumes", ()))
+        assert all({"emptyDir", "projected"} & set(volume) for volume in pod.get("volumes", ()))
         for each in pod["containers"]:
             assert each["securityContext"] == {
                 "allowPrivilegeEscalation": False,
@@ -265,15 +317,25 @@ def test_the_operator_cannot_make_itself_stronger(arguments: tuple[str, ...]) ->
 
 def test_the_rules_are_the_table() -> None:
     (role,) = [item for item in of_kind(render(), "ClusterRole") if item["metadata"]["name"] == "multimodal-operator"]
-    found = [(rule["apiGroups"], rule["resources"], rule["verbs"]) for rule in role["rules"]]
-    assert found == [([grant.group], [grant.resource], list(grant.verbs)) for grant in rbac.OPERATOR]
+    (lease,) = of_kind(render(), "Role")
+    for rendered, table in ((role, rbac.OPERATOR), (lease, rbac.LEASE)):
+        found = [(rule["apiGroups"], rule["resources"], rule["verbs"]) for rule in rendered["rules"]]
+        assert found == [([grant.group], [grant.resource], list(grant.verbs)) for grant in table]
+        assert [rule.get("resourceNames") for rule in rendered["rules"]] == [
+            ["multimodal-operator"] if grant.named else None for grant in table
+        ]
+
+
+@pytest.mark.parametrize("grant", [*rbac.OPERATOR, *rbac.LEASE], ids=lambda grant: grant.resource)
+def test_every_verb_has_a_reason(grant: rbac.Grant) -> None:
+    assert all(grant.because.values())
 
 
 def test_with_namespaces_nothing_is_cluster_wide_but_the_crd() -> None:
     objects = render(*NAMESPACED)
     assert {item["kind"] for item in objects if "namespace" not in item["metadata"]} == {"CustomResourceDefinition"}
     roles, bindings = of_kind(objects, "Role"), of_kind(objects, "RoleBinding")
-    assert [role["metadata"]["namespace"] for role in roles] == ["team-a", "team-b"]
+    assert [role["metadata"]["namespace"] for role in roles] == ["operators", "team-a", "team-b"]
     for role, binding in zip(roles, bindings, strict=True):
         assert binding["roleRef"] == {
             "apiGroup": "rbac.authorization.k8s.io",

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,14 @@ import httpx
 
 from dev.localcluster import LocalCluster
 from dev.localcluster.layout import free_ports
-from mmm_operator.rbac import OPERATOR
+from mmm_operator.rbac import LEASE, OPERATOR, Grant
 from mmm_operator.snapshot import Manifest
 from tests.integration.objects import eventually
 
 NAMESPACE = "mmm-system"
 ACCOUNT = "mmm-operator"
+# What the settings call it by themselves.
+LEASE_NAME = "mmm-operator"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 SERVER_IMAGE = "registry.example/mmm-server:1"
 WRITING = {"create", "update", "patch", "delete", "deletecollection"}
@@ -81,31 +83,52 @@ class Operator:
         return [line for line in lines if line["level"] in ("ERROR", "CRITICAL")]
 
 
-def install_account(cluster: LocalCluster, folder: Path) -> Path:
-    """The kubeconfig of a ServiceAccount that may do what the chart grants."""
-    rules = [{"apiGroups": [g.group], "resources": [g.resource], "verbs": list(g.verbs)} for g in OPERATOR]
-    subject = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}
+def install_account(cluster: LocalCluster, folder: Path, account: str = ACCOUNT) -> Path:
+    """The kubeconfig of a ServiceAccount that may do what the chart grants, everywhere."""
+    subject = {"kind": "ServiceAccount", "name": account, "namespace": NAMESPACE}
     rbac = "rbac.authorization.k8s.io"
+    role, lease = {"name": account}, {"name": account, "namespace": NAMESPACE}
     objects = [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": NAMESPACE}},
-        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT}, "rules": rules},
-        {
-            "apiVersion": f"{rbac}/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": ACCOUNT},
-            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": ACCOUNT},
-            "subjects": [subject],
-        },
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": lease},
+        {"apiVersion": f"{rbac}/v1", "kind": "ClusterRole", "metadata": role, "rules": rules(OPERATOR)},
+        {"apiVersion": f"{rbac}/v1", "kind": "Role", "metadata": lease, "rules": rules(LEASE)},
+        *(
+            {
+                "apiVersion": f"{rbac}/v1",
+                "kind": f"{kind}Binding",
+                "metadata": metadata,
+                "roleRef": {"apiGroup": rbac, "kind": kind, "name": account},
+                "subjects": [subject],
+            }
+            for kind, metadata in (("ClusterRole", role), ("Role", lease))
+        ),
     ]
-    for item in objects:
-        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(item))
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+    return write_kubeconfig(cluster, folder, account)
+
+
+def write_kubeconfig(cluster: LocalCluster, folder: Path, account: str = ACCOUNT) -> Path:
+    """The kubeconfig of an account that exists."""
     config = json.loads(cluster.kubeconfig.read_text())
-    token = cluster.kubectl("create", "token", ACCOUNT, "-n", NAMESPACE, "--duration=8h").strip()
+    token = cluster.kubectl("create", "token", account, "-n", NAMESPACE, "--duration=8h").strip()
     config["users"][0]["user"] = {"token": token}
-    target = folder / "operator.kubeconfig"
+    target = folder / f"{account}.kubeconfig"
     target.write_text(json.dumps(config))
     return target
+
+
+def rules(grants: Iterable[Grant]) -> list[Manifest]:
+    """The rules of a role, as the chart renders them for a release with the name of the Lease."""
+    return [
+        {
+            "apiGroups": [grant.group],
+            "resources": [grant.resource],
+            "verbs": list(grant.verbs),
+            **({"resourceNames": [LEASE_NAME]} if grant.named else {}),
+        }
+        for grant in grants
+    ]
 
 
 @dataclass

@@ -1,49 +1,92 @@
-"""What the operator and its users may do, one line per kind; the chart's roles are made from it.
+"""What the operator and its users may do, each verb with its reason; the chart's roles are made from it.
 
-No verb stands here that no code uses: a test lets a real API server refuse everything else. The
-operator reads a Secret by its name only, and can neither list nor watch Secrets.
+No verb stands here that no code uses: a test lets a real API server say what was used, another takes away one verb
+after the other and looks at what breaks. The operator reads a Secret by its name only: it can neither list nor watch
+Secrets.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from mmm_operator import names
 
 
-class Grant(NamedTuple):
-    """Verbs for one resource, and what they are for."""
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What may be done with one resource, and what for: `because` has a sentence per verb.
+
+    `named` confines it to the one object that bears the name of the operator's release.
+    """
 
     group: str
     resource: str
-    verbs: tuple[str, ...]
-    because: str
+    because: Mapping[str, str]
+    named: bool = False
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The verbs, in the order in which they are explained."""
+        return tuple(self.because)
 
 
-_SEE = ("get", "list", "watch")
-# What there can be several of is listed, never fetched by name.
-_LIST = ("list", "watch")
+# Watched kinds are read from memory: the API server is asked again only about a name that turns out to be taken.
+_WATCHED = {"list": "what there is, at the start and after every gap", "watch": "what changes, at once"}
 # Server-side apply is a patch; when the object is new, the API server asks for create as well.
-_KEEP = (*_SEE, "create", "patch")
-_OWN = (*_KEEP, "delete")
+_KEPT = {
+    **_WATCHED,
+    "get": "whose it is, when the name of a new one is taken",
+    "patch": "make it so, and repair it",
+}
+_WANTED = {**_WATCHED, "watch": "what users change, at once", "get": "what they want now"}
+
+
+def _kept(group: str, resource: str, create: str, delete: str = "") -> Grant:
+    removal = {"delete": delete} if delete else {}
+    return Grant(group, resource, {**_KEPT, "create": create, **removal})
+
 
 OPERATOR = (
-    Grant(names.GROUP, names.PLURAL, _SEE, "what the users want"),
-    Grant(names.GROUP, f"{names.PLURAL}/status", ("patch",), "what runs"),
-    Grant("apps", "deployments", (*_LIST, "create", "patch", "delete"), "one per revision"),
-    Grant("", "services", _KEEP, "where applications reach the model; never deleted by us"),
-    Grant("autoscaling", "horizontalpodautoscalers", _OWN, "spec.autoscaling"),
-    Grant("policy", "poddisruptionbudgets", _OWN, "node drains must not take the last pod"),
-    Grant("", "persistentvolumeclaims", _KEEP, "cache.claimTemplate; never deleted by us"),
-    Grant("", "pods", _LIST, "why a model does not serve"),
-    Grant("", "secrets", ("get",), "the credentials of spec.storage"),
-    Grant("events.k8s.io", "events", ("create",), "what happened, for kubectl describe"),
+    Grant(names.GROUP, names.PLURAL, _WANTED),
+    Grant(names.GROUP, f"{names.PLURAL}/status", {"patch": "say what runs, and what is wrong"}),
+    _kept("apps", "deployments", "one per revision", "those beyond revisionHistoryLimit"),
+    _kept("", "services", "where applications reach the model"),
+    _kept("autoscaling", "horizontalpodautoscalers", "spec.autoscaling", "it was taken out of the spec"),
+    _kept("policy", "poddisruptionbudgets", "a drain must not take every pod", "over one pod it would block drains"),
+    _kept("networking.k8s.io", "networkpolicies", "spec.networkPolicy", "it was taken out of the spec"),
+    _kept("", "persistentvolumeclaims", "cache.claimTemplate"),
+    Grant("", "pods", {**_WATCHED, "watch": "who serves, and why another does not"}),
+    Grant("", "secrets", {"get": "the one of spec.storage.credentialsSecretRef, to look into the repository"}),
+    Grant(
+        "events.k8s.io",
+        "events",
+        {
+            "list": "Kubernetes' warnings about one object, when nothing else says why there is no server",
+            "create": "what happened, for kubectl describe",
+        },
+    ),
 )
 """In the namespaces that the operator watches."""
 
-VIEW = (Grant(names.GROUP, names.PLURAL, _SEE, ""), Grant(names.GROUP, f"{names.PLURAL}/status", ("get",), ""))
+LEASE = (
+    Grant("coordination.k8s.io", "leases", {"create": "the first time"}),
+    Grant(
+        "coordination.k8s.io",
+        "leases",
+        {"get": "who works, the others stand by", "update": "take it, renew it, and give it back at the end"},
+        named=True,
+    ),
+)
+"""In the operator's own namespace, whatever it watches."""
+
+VIEW = (
+    Grant(names.GROUP, names.PLURAL, dict.fromkeys(("get", "list", "watch"), "what is served")),
+    Grant(names.GROUP, f"{names.PLURAL}/status", {"get": "how it is"}),
+)
 """Added to Kubernetes' own role `view`."""
 
+_CHANGES = ("create", "update", "patch", "delete", "deletecollection")
 EDIT = (
-    Grant(names.GROUP, names.PLURAL, ("create", "update", "patch", "delete", "deletecollection"), ""),
-    Grant(names.GROUP, f"{names.PLURAL}/scale", ("get", "update", "patch"), "kubectl scale"),
+    Grant(names.GROUP, names.PLURAL, dict.fromkeys(_CHANGES, "what is served")),
+    Grant(names.GROUP, f"{names.PLURAL}/scale", dict.fromkeys(("get", "update", "patch"), "kubectl scale")),
 )
 """Added to Kubernetes' own roles `edit` and `admin`."""
