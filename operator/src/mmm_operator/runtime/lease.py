@@ -146,9 +146,9 @@ class Lease:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             while not await self._attempt(self._renew, min(CALL_SECONDS, DEADLINE_SECONDS - self._age)):
-                await asyncio.sleep(min(RETRY_SECONDS, max(0.0, DEADLINE_SECONDS - self._age)))
                 if not self.held():
                     raise LeaseLost(f"not renewed for {DEADLINE_SECONDS:g} s; {self._complaint}")
+                await asyncio.sleep(min(RETRY_SECONDS, max(DEADLINE_SECONDS - self._age, 0.01)))
 
     async def _attempt(self, step: Callable[[], Awaitable[bool]], seconds: float) -> bool:
         try:
@@ -177,13 +177,14 @@ class Lease:
         return await self._write(found)
 
     async def _renew(self) -> bool:
-        if self._record is None:
-            self._record = await self._leases.read_lease(self._namespace, self._name)
-        holder = holder_of(self._record) if self._record else self._identity
-        if holder != self._identity:
+        if self._record is not None and await self._write(self._record):
+            return True
+        # It changed meanwhile, perhaps by a renewal of ours whose answer was lost: see who holds it.
+        found = await self._leases.read_lease(self._namespace, self._name)
+        if found is not None and holder_of(found) != self._identity:
             self._asked_at = -math.inf
-            raise LeaseLost(f"{holder or 'nobody'} holds it now")
-        return await self._write(self._record)
+            raise LeaseLost(f"{holder_of(found) or 'nobody'} holds it now")
+        return await self._write(found)
 
     async def _write(self, found: Manifest | None) -> bool:
         asked_at, self._record = self._clock(), None
