@@ -18,8 +18,11 @@ _AMOUNTS = (".requests.", ".limits.", ".sizeLimit")
 def with_applied_hash(manifest: Manifest) -> Manifest:
     """`manifest` with the hash of itself in an annotation."""
     meta = manifest["metadata"]
-    annotations = {**meta.get("annotations", {}), names.ANNOTATION_APPLIED: content_hash(manifest)}
-    return {**manifest, "metadata": {**meta, "annotations": annotations}}
+    annotations = meta.get("annotations", {})
+    # What is packed has a hash of its own, and other bytes may mean the same.
+    hashed = {key: value for key, value in annotations.items() if key != names.ANNOTATION_BUILT}
+    applied = content_hash({**manifest, "metadata": {**meta, "annotations": hashed}})
+    return {**manifest, "metadata": {**meta, "annotations": {**annotations, names.ANNOTATION_APPLIED: applied}}}
 
 
 def first_difference(desired: Any, live: Any, path: str = "") -> str | None:

@@ -27,8 +27,11 @@ LABEL_VERSION = f"{GROUP}/version"
 ANNOTATION_DIGEST = f"{GROUP}/digest"
 # Hash of the manifest that we applied last: tells "we removed a field" from "somebody added one".
 ANNOTATION_APPLIED = f"{GROUP}/applied"
-# Hash of the pod template as built: tells which operator's template a Deployment has.
+# What a Deployment was built with, packed, and its hash: an edited one is not believed.
+ANNOTATION_BUILT = f"{GROUP}/built"
 ANNOTATION_TEMPLATE = f"{GROUP}/template"
+# The uid of the MultimodalModel: tells whose a child is when somebody took its ownerReferences away.
+ANNOTATION_OWNER = f"{GROUP}/owner"
 
 APP_NAME = "multimodal-model"
 MANAGED_BY = FIELD_MANAGER

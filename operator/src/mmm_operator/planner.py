@@ -1,13 +1,14 @@
 """`plan`: from what is to what to do. Pure and total: any snapshot gives a plan, and a settled one gives none."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from mmm_operator.api.v1alpha1 import CacheType
 from mmm_operator.assess import Facts
 from mmm_operator.builders.autoscaler import build_autoscaler
 from mmm_operator.builders.claim import build_claim
-from mmm_operator.builders.deployment import build_deployment, resize_deployment
+from mmm_operator.builders.deployment import build_deployment, rebuild_deployment
 from mmm_operator.builders.disruption import build_disruption_budget, needs_disruption_budget
 from mmm_operator.builders.service import build_service
 from mmm_operator.drift import first_difference, with_applied_hash
@@ -72,12 +73,19 @@ def _applies(facts: Facts, desired: Sequence[Manifest]) -> Iterator[Apply]:
         ref = Ref.of(manifest)
         if ref not in facts.taken and (apply := _apply(manifest, snapshot.children.get(ref))):
             yield apply
-    rebuilt = {Ref.of(manifest) for manifest in desired}
+    built = {Ref.of(manifest) for manifest in desired}
     for live in snapshot.of_kind("Deployment") if snapshot.mmm else ():
         size = facts.step.sizes.get(revision_id(live))
-        if Ref.of(live) not in rebuilt and size is not None and size != live["spec"].get("replicas", 1):
-            because = f"{Ref.of(live)} to {size} pods: {facts.step.because}"
-            yield Apply(with_applied_hash(resize_deployment(live, size)), create=False, because=because)
+        if Ref.of(live) not in built and size is not None and (apply := _apply_old(facts, live, size)):
+            yield apply
+
+
+def _apply_old(facts: Facts, live: Manifest, size: int) -> Apply | None:
+    """A Deployment that the spec speaks of no more: as it was built, at the size that the rollout wants."""
+    apply = _apply(rebuild_deployment(facts.snapshot.meta, live, size), live)
+    if apply is not None and size != live["spec"].get("replicas", 1):
+        return replace(apply, because=f"{Ref.of(live)} to {size} pods: {facts.step.because}")
+    return apply
 
 
 def _children(snapshot: Snapshot, step: Step, target: Target, settings: Settings) -> Iterator[Manifest]:

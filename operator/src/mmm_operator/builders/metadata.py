@@ -14,15 +14,13 @@ def build_metadata(
     annotations: Mapping[str, str] | None = None,
 ) -> Manifest:
     """Metadata of the child `name`; deleting `owner` deletes it, by Kubernetes' garbage collector."""
-    meta: Manifest = {
+    return {
         "name": name,
         "namespace": owner.namespace,
         "labels": {**(labels or {}), **names.child_labels(owner.name)},
+        "annotations": {**(annotations or {}), names.ANNOTATION_OWNER: owner.uid},
         "ownerReferences": [build_owner_reference(owner)],
     }
-    if annotations:
-        meta["annotations"] = dict(annotations)
-    return meta
 
 
 def build_owner_reference(owner: ObjectMeta) -> Manifest:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from mmm_operator import names
 from tests.unit.operator.core.children import DRAFTS, children_of
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -19,7 +20,10 @@ GOLDEN = Path(__file__).parent / "golden"
 @pytest.mark.parametrize("name", DRAFTS)
 def test_children_are_as_they_were(name: str) -> None:
     path = GOLDEN / f"{name}.yaml"
-    made = yaml.safe_dump_all(children_of(DRAFTS[name]).values(), sort_keys=False, width=120)
+    children = children_of(DRAFTS[name])
+    # The template once more, packed into bytes that depend on the zlib in use.
+    assert children["Deployment"]["metadata"]["annotations"].pop(names.ANNOTATION_BUILT)
+    made = yaml.safe_dump_all(children.values(), sort_keys=False, width=120)
     if os.environ.get("GOLDEN") == "update":
         path.write_text(made)
     assert made == path.read_text()

@@ -1,17 +1,21 @@
 """A new operator over a settled world: other defaults, other builders, and not one pod that restarts."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 
-from mmm_operator import names
 from mmm_operator.api.status import Status
+from mmm_operator.builders.built import read_built
+from mmm_operator.builders.deployment import rebuild_deployment
+from mmm_operator.drift import with_applied_hash
 from mmm_operator.plan import Plan
 from mmm_operator.planner import plan
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest, revision_id
 from tests.unit.operator.core.build import IMAGE, SETTINGS, make_mmm
 from tests.unit.operator.core.cluster import Cluster
+from tests.unit.operator.core.stored import as_stored
 
 UPGRADES = {
     "another server image": SETTINGS.model_copy(update={"server_image": "registry/server:2.0"}),
@@ -61,15 +65,45 @@ def test_an_upgrade_writes_once_at_most(settings: Settings) -> None:
     assert cluster.reconcile().writes == 0
 
 
+def as_built_by_an_older_operator(cluster: Cluster) -> Manifest:
+    """The Deployment that serves, as if built with a field that this operator does not set any more."""
+    ref, live = next((ref, item) for ref, item in cluster.children.items() if item["spec"].get("replicas"))
+    built = read_built(live)
+    assert built is not None
+    template = {**built.template, "spec": {**built.template["spec"], "shareProcessNamespace": True}}
+    old = replace(built, template=template)
+    manifest = rebuild_deployment(cluster.draft.meta(), live, 2)
+    assert manifest is not None
+    manifest["metadata"]["annotations"].update(old.annotations(None))
+    manifest["spec"]["template"] = template
+    cluster.children[ref] = as_stored(with_applied_hash(manifest), live)
+    return cluster.children[ref]
+
+
 def test_a_template_that_another_operator_built_is_kept() -> None:
-    """As if an older operator had built the pods with a field that this one does not set any more."""
     cluster = settled()
-    live = next(item for item in cluster.deployments() if item["spec"]["replicas"])
-    live["spec"]["template"]["spec"]["shareProcessNamespace"] = True
-    live["metadata"]["annotations"][names.ANNOTATION_TEMPLATE] = "0123456789abcdef"
-    kept = copy.deepcopy(live["spec"]["template"])
+    kept = copy.deepcopy(as_built_by_an_older_operator(cluster)["spec"]["template"])
+    assert cluster.reconcile().writes == 0
     cluster.settle()
     assert kept in templates(cluster).values()
+
+
+def test_a_template_that_another_operator_built_is_kept_when_it_serves_no_more() -> None:
+    cluster = settled()
+    kept = copy.deepcopy(as_built_by_an_older_operator(cluster)["spec"]["template"])
+    cluster.version("3")
+    cluster.settle()
+    assert kept in templates(cluster).values()
+
+
+def test_an_edited_template_that_another_operator_built_is_restored_with_one_write() -> None:
+    cluster = settled()
+    live = as_built_by_an_older_operator(cluster)
+    before = templates(cluster)
+    live["spec"]["template"]["spec"]["shareProcessNamespace"] = False
+    assert len(deployments_of(cluster.reconcile())) == 1
+    assert templates(cluster) == before
+    assert cluster.reconcile().writes == 0
 
 
 def test_a_template_that_somebody_edited_is_restored() -> None:
