@@ -57,7 +57,7 @@ class Throttle:
         pause = min(max(retry_after or 0.0, SHORTEST_PAUSE_SECONDS), LONGEST_PAUSE_SECONDS)
         self._open_at = max(self._open_at, _now() + pause)
         # Sixteen refusals of calls that left together are one piece of news.
-        if since >= self._halved_at:
+        if since > self._halved_at:
             self._halved_at = _now()
             self._set_limit(self._limit / 2)
 
