@@ -1,0 +1,60 @@
+"""The control plane of the integration tests, with credentials that are easy to recognise wherever they leak to."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dev.localcluster import LocalCluster
+from dev.localcluster.s3 import S3Server
+from tests.chaos.canary import ACCESS_KEY, SECRET_KEY, leaks
+from tests.chaos.grounds import ground, open_stage, versions
+from tests.chaos.trail import Trail
+from tests.chaos.world import Entrance
+from tests.integration.bucket import BUCKET, Bucket
+from tests.integration.conftest import account, api, cluster, make_mmm
+from tests.integration.operator_process import Operator
+
+__all__ = ["account", "api", "cluster", "ground", "make_mmm", "open_stage", "versions"]
+
+
+@pytest.fixture(scope="session")
+def entrance(cluster: LocalCluster) -> Entrance:
+    """The administrator's way to the API server."""
+    return Entrance.of(cluster.kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """An S3 server with an empty bucket, and credentials that nothing but a Secret may ever hold."""
+    folder = tmp_path_factory.mktemp("s3")
+    (folder / "server" / "data" / BUCKET).mkdir(parents=True)
+    with S3Server(folder / "server", access_key=ACCESS_KEY, secret_key=SECRET_KEY) as server:
+        yield Bucket(server, folder)
+
+
+@pytest.fixture(scope="session")
+def trail(cluster: LocalCluster) -> Iterator[Trail]:
+    """The operator's writes."""
+    with Trail(cluster.audit_log) as trail:
+        yield trail
+
+
+@pytest.fixture(scope="module")
+def steady_operator(
+    account: Path, api: httpx.Client, trail: Trail, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Operator]:
+    """A running operator for a module; at the end nothing in it may have gone wrong, and no secret may have got out."""
+    operator = Operator(account, tmp_path_factory.mktemp("operator") / "operator.log")
+    operator.start()
+    try:
+        operator.wait_until_ready()
+        yield operator
+        leaked = leaks(api, operator)
+    finally:
+        code = operator.end()
+    assert leaked == []
+    assert code == 0
+    assert [json.dumps(line) for line in operator.complaints()] == []

@@ -1,0 +1,111 @@
+"""What the cluster of the chains offers, and which values of a field therefore can come true there."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.chaos.canary import ENVIRONMENT
+from tests.chaos.generator.schema import ITEM, VALUE, Field, Spec
+from tests.chaos.generator.values import plain_values
+from tests.integration.bucket import BUCKET, Bucket
+
+URIS = (f"s3://{BUCKET}/fox", f"s3://{BUCKET}/owl")
+# Versions that a YAML parser or a careless comparison would take for something else are among them.
+VERSIONS = ("1", "2", "007", "1e3", "null")
+PRIORITY_CLASS = "chaos-high"
+SERVICE_ACCOUNT = "chaos-server"
+SECRETS = ("s3", "s3-again")
+SESSION_TOKEN = "SESSION_TOKEN"
+OTHER_KEYS = {"accessKeyIDKey": "id.of-key", "secretAccessKeyKey": "secret_of.key"}
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Where the model repository is, and the digest of each of its versions."""
+
+    bucket: Bucket
+    digests: dict[tuple[str, str], str]
+
+    @classmethod
+    def publish(cls, bucket: Bucket) -> "Offer":
+        """Every version under every uri, in a bucket that is empty."""
+        found = {
+            (uri, version): bucket.publish(uri.rpartition("/")[2], version) for uri in URIS for version in VERSIONS
+        }
+        return cls(bucket, found)
+
+    def start(self) -> Spec:
+        """A spec that can come true."""
+        return {"model": {"uri": URIS[0], "version": "1"}, "storage": self.bucket.storage, "replicas": 1}
+
+    def digest(self, spec: Spec) -> str | None:
+        """The digest that the version of a spec has."""
+        return self.digests.get((spec["model"]["uri"], spec["model"]["version"]))
+
+    def values(self, field: Field) -> list[Any]:
+        """Values that can come true; those that have a meaning are known here, the others follow from the schema."""
+        known = self._known().get(str(field))
+        return list(known if known is not None else _plain(field))
+
+    def _known(self) -> dict[str, tuple[Any, ...]]:
+        port = self.bucket.server.bound_port
+        return {
+            "model.uri": URIS,
+            "model.version": VERSIONS,
+            "model.digest": (),  # belongs to a version: see `coupled`
+            "storage.endpoint": (f"http://127.0.0.1:{port}", f"http://localhost:{port}"),
+            "storage.addressingStyle": ("Auto", "Path"),
+            "storage.credentialsSecretRef.name": SECRETS,
+            "storage.credentialsSecretRef.accessKeyIDKey": ("AWS_ACCESS_KEY_ID", OTHER_KEYS["accessKeyIDKey"]),
+            "storage.credentialsSecretRef.secretAccessKeyKey": (
+                "AWS_SECRET_ACCESS_KEY",
+                OTHER_KEYS["secretAccessKeyKey"],
+            ),
+            "storage.credentialsSecretRef.sessionTokenKey": (SESSION_TOKEN,),
+            "storage.insecureSkipTLSVerify": (False,),
+            "accelerator.resourceName": ("nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "example.com/device"),
+            "replicas": (0, 1, 2, 3),
+            "autoscaling.minReplicas": (1, 2),
+            "autoscaling.maxReplicas": (1, 2, 4, 1000),
+            "rollout.minReadySeconds": (0, 1, 2),
+            "rollout.progressDeadlineSeconds": (300, 901, 86400),
+            "serviceAccountName": ("default", SERVICE_ACCOUNT),
+            "priorityClassName": (PRIORITY_CLASS,),
+            "runtime.env.[].value": (*_strings(), ENVIRONMENT),
+            "service.annotations.*": _strings(),
+            "cache.claimTemplate.size": ("1Gi", "1024Mi", 1073741824),  # an unbound claim cannot grow
+            "resources.requests.*": ("100m", "1", 1, "0.5", "1000m"),
+            "resources.limits.*": ("2", 4, "4000m", "2.5"),
+            # The length that the schema allows is longer than a name may be.
+            "storage.credentialsSecretRef.*": (),
+        }
+
+
+def _strings() -> tuple[Any, ...]:
+    return tuple(plain_values({"type": "string", "maxLength": 4096}))
+
+
+def _plain(field: Field) -> list[Any]:
+    if field.schema.get("type") == "array":
+        items = plain_values(field.schema["items"])
+        return [items[:1], items, items[::-1][:2]]
+    return plain_values(field.schema)
+
+
+KEYS: dict[Path, str] = {
+    ("resources", "requests", VALUE): "cpu",
+    ("resources", "limits", VALUE): "cpu",
+    ("service", "labels", VALUE): "team.example/tier",
+    ("service", "annotations", VALUE): "team.example/note",
+}
+
+
+def concrete(path: Path) -> Path:
+    """`path` with a key in place of each `*`."""
+    return tuple(KEYS.get(path[: i + 1], "chaos") if step == VALUE else step for i, step in enumerate(path))
+
+
+def is_listed(field: Field) -> bool:
+    """Whether the field belongs to an item of a list."""
+    return ITEM in field.path
