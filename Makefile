@@ -72,6 +72,10 @@ images: setup tools ## build both container images
 bench: setup ## measure start, answers, memory and reconciles; writes build/bench
 	python -m dev.bench
 
+.PHONY: bench-operator
+bench-operator: setup tools ## the operator over N objects (N=100 IDLE=60 KWOK=0): speed, writes, memory, restart
+	N=$(or $(N),100) IDLE=$(or $(IDLE),60) KWOK=$(or $(KWOK),0) python -m dev.bench.operator
+
 .PHONY: lock
 lock: setup ## resolve the dependencies again and pin them with hashes
 	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra dev ../pyproject.toml -o dev.lock

@@ -1,12 +1,14 @@
 """The one convention of all benches: figures with unit and target, the machine, and the command."""
 
+import datetime as dt
 import json
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 RESULTS = Path(__file__).resolve().parents[2] / "build" / "bench"
 
@@ -21,8 +23,10 @@ class Figure:
     target: float | None = None
 
 
-def write_report(name: str, figures: dict[str, Figure]) -> Path:
-    """Print the table and write the document; gives its path."""
+def write_report(
+    name: str, figures: Mapping[str, Figure], command: str | None = None, more: Mapping[str, Any] | None = None
+) -> Path:
+    """Print the table and write the document, with what else the bench has to tell; gives its path."""
     width = max(map(len, figures))
     for title, figure in figures.items():
         target = (
@@ -31,8 +35,10 @@ def write_report(name: str, figures: dict[str, Figure]) -> Path:
         print(f"  {title:{width}}  {figure.value:10.2f} {figure.unit}{target}")
     content = {
         "machine": {"processors": os.cpu_count(), "processor": _processor(), "system": platform.platform()},
-        "command": " ".join(["python", "-m", "dev.bench", *sys.argv[1:]]),
+        "command": command or " ".join(["python", "-m", "dev.bench", *sys.argv[1:]]),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "figures": {title: asdict(figure) for title, figure in figures.items()},
+        **(more or {}),
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"

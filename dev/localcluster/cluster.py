@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dev.localcluster import claim, images, pki, processes, teardown
 from dev.localcluster.api import Api, ApiError
-from dev.localcluster.controlplane import ControlPlane
+from dev.localcluster.controlplane import USUAL, ControlPlane, Tuning
 from dev.localcluster.deadline import Deadline
 from dev.localcluster.dns import Dns
 from dev.localcluster.layout import Layout, Network, default_state, node_address, write
@@ -26,7 +27,7 @@ from dev.localcluster.processes import ProcessError, Program
 from dev.tools import require_system_packages, tool
 from dev.tools.locks import exclusive
 
-_AUDIT_POLICY = {
+_AUDIT_POLICY: dict[str, Any] = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
     "omitStages": ["RequestReceived"],
@@ -69,8 +70,9 @@ class LocalCluster:
 
     node_name = NODE_NAME
 
-    def __init__(self, state: Path | None = None) -> None:
+    def __init__(self, state: Path | None = None, tuning: Tuning = USUAL) -> None:
         self.layout = Layout((state or default_state()).absolute())
+        self.tuning = tuning
 
     @property
     def state(self) -> Path:
@@ -172,7 +174,7 @@ class LocalCluster:
     def _bring_up(self, with_node: bool) -> None:
         network = self._prepare()
         if not self._healthy(network, with_node):
-            ControlPlane(self.layout, network, with_node).up()
+            self._control_plane(network, with_node).up()
             if with_node:
                 Dns(self.layout, network).up()
                 Node(self.layout, network).up()
@@ -184,18 +186,22 @@ class LocalCluster:
         self.state.mkdir(parents=True, exist_ok=True)
         if not self.layout.pki.is_dir():
             pki.create(self.layout.pki, node_address())
-        write(self.state / "audit-policy.json", json.dumps(_AUDIT_POLICY))
+        policy = {**_AUDIT_POLICY, "rules": [*self.tuning.audit_rules, *_AUDIT_POLICY["rules"]]}
+        write(self.state / "audit-policy.json", json.dumps(policy))
         write(self.state / "boot", processes.current_boot())
         return self.layout.network() or self.layout.choose_network()
 
+    def _control_plane(self, network: Network, with_node: bool) -> ControlPlane:
+        return ControlPlane(self.layout, network, with_node, self.tuning)
+
     def _healthy(self, network: Network, with_node: bool) -> bool:
-        if not ControlPlane(self.layout, network, with_node).healthy():
+        if not self._control_plane(network, with_node).healthy():
             return False
         return not with_node or (Node(self.layout, network).healthy() and Dns(self.layout, network).healthy())
 
     def _programs(self, network: Network) -> list[Program]:
         with_node = self._has_node()
-        programs = ControlPlane(self.layout, network, with_node).programs()
+        programs = self._control_plane(network, with_node).programs()
         if with_node:
             programs += [*Node(self.layout, network).programs(), Dns(self.layout, network).program()]
         return programs

@@ -1,6 +1,9 @@
 """etcd, the API server, the controller manager and the scheduler."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from dev.localcluster.api import Api, answers_http
 from dev.localcluster.deadline import Deadline
@@ -12,18 +15,34 @@ from dev.tools import tool
 POD_RANGE = "10.244.0.0/16"
 
 
+@dataclass(frozen=True)
+class Tuning:
+    """In what a cluster for measurements differs from the usual one."""
+
+    scheduler: bool = True
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """More arguments, by program; of two that say the same thing the later one counts."""
+    audit_rules: tuple[Mapping[str, Any], ...] = ()
+    """Rules of the audit policy that come before the usual ones."""
+
+
+USUAL = Tuning()
+
+
 class ControlPlane:
     """The four programs that make a cluster without nodes."""
 
-    def __init__(self, layout: Layout, network: Network, with_node: bool) -> None:
+    def __init__(self, layout: Layout, network: Network, with_node: bool, tuning: Tuning = USUAL) -> None:
         self.layout = layout
         self.network = network
         self.with_node = with_node
+        self.tuning = tuning
         self.api = Api(network.api, layout.pki)
 
     def programs(self) -> list[Program]:
         """The programs in the order in which they have to start."""
-        return [self.etcd(), self.api_server(), self.controller_manager(), self.scheduler()]
+        scheduler = [self.scheduler()] if self.tuning.scheduler else []
+        return [self.etcd(), self.api_server(), self.controller_manager(), *scheduler]
 
     def up(self) -> None:
         """Returns when the API server is ready and its controllers run.
@@ -38,7 +57,7 @@ class ControlPlane:
             raise ProcessError(f"the controllers do not work:\n{self.controller_manager().tail()}")
 
     def healthy(self) -> bool:
-        """Whether all four run, and those that can be asked answer."""
+        """Whether all of them run, and those that can be asked answer."""
         return all(program.healthy() for program in self.programs())
 
     def etcd(self) -> Program:
@@ -124,4 +143,5 @@ class ControlPlane:
         ]
 
     def _program(self, name: str, *arguments: str, answers: Callable[[], bool] = lambda: True) -> Program:
-        return Program(name, [tool(name), *arguments], self.layout.run, self.layout.logs, answers=answers)
+        command: list[str | Path] = [tool(name), *arguments, *self.tuning.flags.get(name, ())]
+        return Program(name, command, self.layout.run, self.layout.logs, answers=answers)

@@ -85,9 +85,16 @@ BUILDS = (
     ),
     Build("versitygw", "1.8.0", ("versitygw",), ("github.com/versity/versitygw/cmd/versitygw",)),
     Build("kind", "0.33.0", ("kind",), ("sigs.k8s.io/kind",)),
+    Build(
+        name="kwok",
+        version="0.8.0",
+        programs=("kwok",),
+        packages=("sigs.k8s.io/kwok/cmd/kwok",),
+        variables=(("sigs.k8s.io/kwok/pkg/consts.Version", "v0.8.0"),),
+    ),
 )
 
-ON_DEMAND = frozenset({"kind"})
+ON_DEMAND = frozenset({"kind", "kwok"})
 """Built when asked for by name only: not everybody needs them."""
 
 

@@ -1,0 +1,94 @@
+"""The plain client: eight connections that write what they are given as fast as the API server takes it.
+
+The standard library's HTTP client, one thread and one kept-alive connection each, bodies encoded beforehand: on two
+cores it costs about a tenth of what the API server itself needs for a write, and nothing plainer could be faster.
+"""
+
+import http.client
+import itertools
+import json
+import ssl
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmm_operator.kube.resources import path
+from mmm_operator.snapshot import Manifest
+
+CONNECTIONS = 8
+MERGE = "application/merge-patch+json"
+
+Call = tuple[str, str, bytes]
+"""Method, path and body."""
+
+
+class Connection:
+    """One kept-alive connection to the API server, as its administrator."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        config = json.loads(kubeconfig.read_text())
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        context = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        context.load_cert_chain(user["client-certificate"], user["client-key"])
+        address = cluster["server"].removeprefix("https://")
+        self._http = http.client.HTTPSConnection(address, context=context, timeout=60)
+
+    def call(self, method: str, where: str, body: bytes = b"", kind: str = "application/json") -> Any:
+        """The answer; raises RuntimeError with the API server's own words when it refuses."""
+        self._http.request(method, where, body or None, {"Content-Type": kind})
+        answer = self._http.getresponse()
+        text = answer.read()
+        if answer.status >= 400:
+            raise RuntimeError(f"{method} {where}: {answer.status} {text[:500].decode(errors='replace')}")
+        return json.loads(text) if text else None
+
+    def stream(self, where: str) -> Iterator[Manifest]:
+        """The events of a watch, until the API server or `close` ends it."""
+        self._http.request("GET", where)
+        answer = self._http.getresponse()
+        for line in answer:
+            yield json.loads(line)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._http.close()
+
+
+def creation(manifest: Manifest) -> Call:
+    """The call that creates an object."""
+    where = path(manifest["kind"], manifest["metadata"]["namespace"])
+    return "POST", where, json.dumps(manifest).encode()
+
+
+def write_all(kubeconfig: Path, calls: Sequence[Call]) -> None:
+    """Make all calls, each as soon as a connection is free, in their order; raises the first refusal."""
+    rest, lock = iter(calls), threading.Lock()
+    failures: list[Exception] = []
+
+    def work() -> None:
+        connection = Connection(kubeconfig)
+        try:
+            while not failures:
+                with lock:
+                    call = next(rest, None)
+                if call is None:
+                    return
+                connection.call(*call)
+        except Exception as error:  # noqa: BLE001  (the border of a thread: raised again below)
+            failures.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+def in_turn(groups: Sequence[Sequence[Call]]) -> list[Call]:
+    """The calls of all groups, one group after the other."""
+    return list(itertools.chain.from_iterable(groups))
