@@ -26,13 +26,13 @@ Call = tuple[str, str, bytes]
 class Connection:
     """One kept-alive connection to the API server, as its administrator."""
 
-    def __init__(self, kubeconfig: Path) -> None:
+    def __init__(self, kubeconfig: Path, timeout: float | None = 60) -> None:
         config = json.loads(kubeconfig.read_text())
         cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
         context = ssl.create_default_context(cafile=cluster["certificate-authority"])
         context.load_cert_chain(user["client-certificate"], user["client-key"])
         address = cluster["server"].removeprefix("https://")
-        self._http = http.client.HTTPSConnection(address, context=context, timeout=60)
+        self._http = http.client.HTTPSConnection(address, context=context, timeout=timeout)
 
     def call(self, method: str, where: str, body: bytes = b"", kind: str = "application/json") -> Any:
         """The answer; raises RuntimeError with the API server's own words when it refuses."""
@@ -44,7 +44,7 @@ class Connection:
         return json.loads(text) if text else None
 
     def stream(self, where: str) -> Iterator[Manifest]:
-        """The events of a watch, until the API server or `close` ends it."""
+        """The events of a watch, until the API server ends it."""
         self._http.request("GET", where)
         answer = self._http.getresponse()
         for line in answer:

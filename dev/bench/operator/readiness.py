@@ -1,9 +1,9 @@
 """How long until all objects are Ready on simulated nodes."""
 
+import contextlib
+import http.client
 import threading
 import time
-from types import TracebackType
-from typing import Self
 
 from dev.bench.operator.audit import by_kind, needless
 from dev.bench.operator.kwok import simulated_nodes
@@ -19,38 +19,26 @@ from mmm_operator.snapshot import Manifest
 
 
 class Ready:
-    """Who is Ready and since when, by a watch of its own; a context manager."""
+    """Who is Ready and since when, by a watch of its own that ends with the API server."""
 
     def __init__(self, stage: Stage) -> None:
         self.since: dict[str, float] = {}
-        self._connection = Connection(stage.kubeconfig)
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connection.close()
+        self._connection = Connection(stage.kubeconfig, timeout=None)
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        for event in self._connection.stream(f"{path(names.KIND, None)}?watch=1&resourceVersion=0"):
-            if event["type"] in ("ADDED", "MODIFIED") and _is_ready(event["object"]):
-                meta = event["object"]["metadata"]
-                self.since.setdefault(f"{meta['namespace']}/{meta['name']}", time.time())
+        where = f"{path(names.KIND, None)}?watch=1&resourceVersion=0&timeoutSeconds=7200"
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for event in self._connection.stream(where):
+                if event["type"] in ("ADDED", "MODIFIED") and _is_ready(event["object"]):
+                    meta = event["object"]["metadata"]
+                    self.since.setdefault(f"{meta['namespace']}/{meta['name']}", time.time())
 
 
 def measure_ready(objects: int) -> ReadyWith:
     """The same objects as without nodes, on a control plane of their own with a scheduler."""
-    with (
-        open_stage(scheduler=True) as stage,
-        simulated_nodes(stage),
-        stage.operator() as operator,
-        Ready(stage) as ready,
-    ):
-        spent, trail = cpu_seconds(pid_of(operator)), stage.trail
+    with open_stage(scheduler=True) as stage, simulated_nodes(stage), stage.operator() as operator:
+        ready, trail, spent = Ready(stage), stage.trail, cpu_seconds(pid_of(operator))
         calls = [creation(raw) for raw in build_objects(objects, stage.bucket.storage)]
         began = time.time()
         write_all(stage.kubeconfig, calls)
