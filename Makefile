@@ -21,8 +21,8 @@ demo-down: setup ## remove the demo's cluster and object store
 	@python -m dev.demo down
 
 .PHONY: test
-test: setup ## everything that CI checks: lint types unit test-server integration e2e
-	@dev/test.sh lint types unit test-server integration e2e
+test: setup ## everything that CI checks: lint types unit test-server integration chaos-slice e2e
+	@dev/test.sh lint types unit test-server integration chaos-slice e2e
 
 .PHONY: unit
 unit: setup ## pure functions, contracts between the parts, layout of the repository
@@ -35,6 +35,15 @@ test-server: setup tools ## the real server process and the real repository prot
 .PHONY: integration
 integration: setup tools ## the operator against a real API server; chart and generated files
 	$(PYTEST) tests/repo/test_generated.py tests/localcluster tests/charts tests/integration
+
+.PHONY: chaos
+chaos: setup tools ## every crash, fault and misuse that is known (an hour); writes docs/chaos-report.md
+	rm -f build/chaos/plans.jsonl
+	CHAOS_SIZE=full $(PYTEST) tests/chaos || failed=1; python -m tests.chaos.report; exit $${failed:-0}
+
+.PHONY: chaos-slice
+chaos-slice: setup tools ## a sample of them
+	$(PYTEST) tests/chaos
 
 .PHONY: e2e
 e2e: setup tools ## the whole system on a real node

@@ -10,7 +10,7 @@ import platform
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = ROOT / "build" / "chaos" / "plans.jsonl"
@@ -52,7 +52,6 @@ class Line(Failure):
 
     suite: str
     passed: bool
-    seconds: NotRequired[float]
 
 
 def record(suite: str, plan: str, passed: bool, seed: int | None = None, what: str = "") -> None:
