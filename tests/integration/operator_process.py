@@ -136,13 +136,14 @@ class Audit:
     """What the API server recorded about the operator."""
 
     log: Path
+    user: str = USER
 
     def requests(self, since: int = 0, namespace: str | None = None) -> Iterator[Manifest]:
         with self.log.open("rb") as lines:
             lines.seek(since)
             for line in lines:
                 entry = json.loads(line)
-                mine = entry["user"]["username"] == USER
+                mine = entry["user"]["username"] == self.user
                 if mine and namespace in (None, entry.get("objectRef", {}).get("namespace")):
                     yield entry
 
