@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dev.bench.operator.document import write_document
+from dev.bench.operator.document import write_documents
 from dev.bench.operator.figures import aligned, figures, growth, requests
 from dev.bench.operator.measured import Measured
 from dev.bench.operator.run import measure_all
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "KWOK, 1 to measure with simulated nodes too (0)."
     )
     if parser.parse_args(arguments).command == "report":
-        print(f"written to {write_document()}")
+        print("written to", *write_documents())
         return 0
     # Whoever ends the bench must not leave its clusters behind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

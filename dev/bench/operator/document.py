@@ -1,13 +1,17 @@
-"""`docs/benchmarks-operator.md`, written from `build/bench/operator.json` and from nothing else."""
+"""`docs/benchmarks-operator.md` and the figures of `docs/scaling.md`, out of `build/bench/operator.json` alone."""
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from dev.bench.report import RESULTS
 
-DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "benchmarks-operator.md"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+BLOCK = re.compile(r"(<!-- figures: .*? -->\n).*?(<!-- /figures -->)", re.DOTALL)
+MANY, SHARDS = 50_000, 8
 
 HEAD = """\
 <!-- Written by `python -m dev.bench.operator report`; do not edit. -->
@@ -25,10 +29,13 @@ times their floor for 1,000 objects.
 """
 
 
-def write_document(source: Path = RESULTS / "operator.json", target: Path = DOCUMENT) -> Path:
-    """The document's path, after the last results were written into it."""
-    target.write_text(document(json.loads(source.read_text())))
-    return target
+def write_documents(source: Path = RESULTS / "operator.json", docs: Path = DOCS) -> list[Path]:
+    """The documents' paths, after the last results were written into them."""
+    results = json.loads(source.read_text())
+    report, scaling = docs / "benchmarks-operator.md", docs / "scaling.md"
+    report.write_text(document(results))
+    scaling.write_text(BLOCK.sub(lambda found: found[1] + extrapolation(results) + found[2], scaling.read_text()))
+    return [report, scaling]
 
 
 def document(results: Mapping[str, Any]) -> str:
@@ -38,6 +45,36 @@ def document(results: Mapping[str, Any]) -> str:
     for size, rows in results["requests"].items():
         parts += [f"\n## Requests of the operator, N={size}\n", _table(rows)]
     return "\n".join(parts) + "\n"
+
+
+def extrapolation(results: Mapping[str, Any]) -> str:
+    """What the largest measured number of objects says about fifty thousand, on one replica and on eight shards."""
+    figures = results["figures"]
+    size = max(int(rows) for rows in results["requests"])
+
+    def value(name: str) -> float:
+        return float(figures.get(f"{name}, N={size}", {}).get("value", math.nan))
+
+    empty, factor = value("memory, empty"), MANY / size
+    memory = empty + factor * (value("memory") - empty)
+    rows = [
+        ["first creation, a plain client", "s", *_scaled(value("floor"), factor, 1)],
+        ["first creation, all children", "s", *_scaled(value("all children"), factor, 1)],
+        ["first creation, the operator's CPU", "s", *_scaled(value("CPU per object") * size / 1000, factor, SHARDS)],
+        ["memory", "MiB", _short(value("memory")), _short(memory), _short(empty + (memory - empty) / SHARDS)],
+        ["restart until settled", "s", *_scaled(value("restart: settled"), factor, SHARDS)],
+    ]
+    heading = ["", "", f"{size:,} measured", f"{MANY:,} on one replica", f"{MANY:,} on {SHARDS} shards, each"]
+    note = f"Measured on {results['date']}; the columns for {MANY:,} are the measured one, multiplied and divided."
+    return f"{note}\n\n{_table([heading, *rows])}\n"
+
+
+def _scaled(value: float, factor: float, shards: int) -> tuple[str, str, str]:
+    return _short(value), _short(value * factor), _short(value * factor / shards)
+
+
+def _short(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def _figures(found: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:

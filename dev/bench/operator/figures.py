@@ -39,6 +39,7 @@ def _creation(found: Measured) -> list[tuple[str, Figure]]:
         ("last write", Figure(found.last_write_seconds, "s", "lower")),
         ("children per object", Figure(found.children, "objects", "lower")),
         ("writes per object", Figure(writes_per_object(found), "writes", "lower", found.children + 2)),
+        ("of which events", Figure(found.writes.get("create events", 0) / n, "writes", "lower")),
         ("writes that changed nothing", Figure(sum(found.needless.values()), f"of {found.probes} objects", "lower", 0)),
         ("refused writes", Figure(sum(found.refused.values()), "writes", "lower", 0)),
         ("reads per object", Figure(sum(found.reads.values()) / n, "reads", "lower", 0)),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dev.bench.operator.audit import CREATED, Request, Trail, by_kind, needless, refusals
-from dev.bench.operator.document import document
+from dev.bench.operator.document import document, extrapolation, write_documents
 from dev.bench.operator.figures import aligned, figures, growth, requests
 from dev.bench.operator.load import creation
 from dev.bench.operator.measured import Idle, Measured, Restart
@@ -174,9 +174,8 @@ def test_tables_have_a_row_for_each_size_and_each_kind_of_request() -> None:
     assert len({len(line) for line in aligned(growth([outcome()])).splitlines()}) == 1
 
 
-def test_the_document_says_which_targets_were_missed() -> None:
-    found = outcome()
-    results = {
+def results_of(found: Measured) -> dict[str, Any]:
+    return {
         "date": "2026-01-01",
         "command": "make bench-operator N=1000",
         "machine": {"processors": 2, "processor": "a processor", "system": "Linux"},
@@ -184,7 +183,29 @@ def test_the_document_says_which_targets_were_missed() -> None:
         "growth": growth([found]),
         "requests": {"1000": requests(found)},
     }
-    text = document(results)
+
+
+def test_what_is_measured_is_multiplied_for_fifty_thousand_and_divided_by_shards() -> None:
+    text = extrapolation(results_of(outcome()))
+    assert "| first creation, all children | s | 25 | 1,250 | 1,250 |" in text
+    assert "| memory | MiB | 160 | 5,060 | 685 |" in text
+    assert "| restart until settled | s | 3.0 | 150 | 19 |" in text
+
+
+def test_the_figures_in_a_document_are_replaced_and_the_rest_is_left(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(json.dumps(results_of(outcome())))
+    scaling = tmp_path / "scaling.md"
+    scaling.write_text("before\n<!-- figures: from a bench -->\nold\n<!-- /figures -->\nafter\n")
+    for _ in range(2):
+        write_documents(tmp_path / "results.json", tmp_path)
+        text = scaling.read_text()
+        assert text.startswith("before\n<!-- figures: from a bench -->\nMeasured on 2026-01-01")
+        assert text.endswith("|\n<!-- /figures -->\nafter\n")
+        assert "old" not in text
+
+
+def test_the_document_says_which_targets_were_missed() -> None:
+    text = document(results_of(outcome()))
     assert "| all children / floor, N=1000 | 2.5 ratio | ≤ 2 | no |" in text
     assert "| restart: writes, N=1000 | 0 writes | ≤ 0 | yes |" in text
     assert "2026-01-01" in text
