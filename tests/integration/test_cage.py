@@ -370,8 +370,9 @@ def test_an_operator_lives_in_it_as_it_does_outside(
     eventually(rolled, 60)
     objects.patch(names.KIND, "clip", {"spec": {"replicas": 3}})
     eventually(lambda: versions(objects)["2"]["spec"]["replicas"] == 3)
-    objects.patch("Service", "clip", {"metadata": {"labels": {names.LABEL_MANAGED_BY: None}}})
-    eventually(lambda: names.LABEL_MANAGED_BY in objects.need("Service", "clip")["metadata"]["labels"])
+    objects.patch("Service", "clip", {"metadata": {"ownerReferences": None, "labels": {names.LABEL_INSTANCE: "x"}}})
+    eventually(lambda: objects.need("Service", "clip")["metadata"]["labels"][names.LABEL_INSTANCE] == "clip")
+    assert objects.need("Service", "clip")["metadata"]["ownerReferences"]
     denials = [
         entry
         for entry in Audit(cluster.audit_log, CAGED_USER).requests(namespace=thief.namespace)
