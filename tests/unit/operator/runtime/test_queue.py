@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from mmm_operator.runtime.queue import LONGEST_BACKOFF_SECONDS, WorkQueue
+from mmm_operator.runtime.queue import LONGEST_BACKOFF_SECONDS, SHARE, WorkQueue
 from mmm_operator.snapshot import Key
 from tests.unit.operator.runtime.virtual_time import run
 
@@ -178,3 +178,110 @@ def test_backoff_of_one_key_does_not_hold_up_another() -> None:
         return worker.runs
 
     assert run(scenario()) == [(B, 0.0), (A, 20.0)]
+
+
+def test_what_is_new_goes_before_what_the_clock_brings() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        for number in range(1000):
+            queue.add(Key("routine", str(number)), fresh=False)
+        queue.add(A)
+        return await Worker(queue).for_seconds(3)
+
+    assert run(scenario())[0] == A
+
+
+def test_a_thousand_failing_keys_do_not_hold_up_an_edit() -> None:
+    async def scenario() -> float:
+        queue, failing = WorkQueue(random.Random(3)), [Key("failing", str(number)) for number in range(1000)]
+        for key in failing:
+            queue.retry(key)
+        worker = Worker(queue)
+        working = asyncio.create_task(worker.for_seconds(60))
+        await asyncio.sleep(30.5)
+        queue.add(A)
+        await working
+        return next(moment for key, moment in worker.runs if key == A)
+
+    assert run(scenario()) - 30.5 <= 1.0, "the next key that a worker takes"
+
+
+def test_routine_goes_on_while_edits_keep_coming() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        worker = Worker(queue)
+        for number in range(10):
+            queue.add(Key("routine", str(number)), fresh=False)
+        for number in range(1000):
+            queue.add(Key("fresh", str(number)))
+        return await worker.for_seconds(40)
+
+    runs = run(scenario())
+    assert [key.namespace for key in runs[: 2 * SHARE]] == 2 * [*["fresh"] * (SHARE - 1), "routine"]
+    assert sum(key.namespace == "routine" for key in runs) == 10
+
+
+def test_routine_that_hangs_leaves_a_worker_for_what_is_new() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue(most_routine=3)
+        got: list[Key] = []
+
+        async def hang() -> None:
+            while True:
+                key = await queue.get()
+                got.append(key)
+                await asyncio.sleep(1e6 if key.namespace == "routine" else 1)
+                queue.done(key)
+
+        workers = [asyncio.create_task(hang()) for _ in range(4)]
+        for number in range(100):
+            queue.add(Key("routine", str(number)), fresh=False)
+        await asyncio.sleep(10)
+        for key in (A, B, C):
+            queue.add(key)
+        await asyncio.sleep(10)
+        for worker in workers:
+            worker.cancel()
+        return got
+
+    assert run(scenario())[3:] == [A, B, C]
+
+
+def test_an_edit_of_a_key_that_waits_as_routine_makes_it_fresh() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        for key in (B, C, A):
+            queue.add(key, fresh=False)
+        queue.add(A)
+        return await Worker(queue).for_seconds(10)
+
+    assert run(scenario()) == [A, B, C]
+
+
+def test_an_edit_while_a_worker_has_the_key_comes_back_as_fresh() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        queue.add(A, fresh=False)
+        worker = Worker(queue)
+        working = asyncio.create_task(worker.for_seconds(10))
+        await asyncio.sleep(0.5)
+        queue.add(B, fresh=False)
+        queue.add(A)
+        queue.add(A, fresh=False)
+        return await working
+
+    assert run(scenario()) == [A, A, B]
+
+
+def test_a_worker_that_gives_up_waiting_takes_no_key_along() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        waiting = [asyncio.create_task(queue.get()) for _ in range(3)]
+        await asyncio.sleep(1)
+        queue.add(A)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return await Worker(queue).for_seconds(10)
+
+    assert run(scenario()) == [A]
