@@ -20,7 +20,7 @@ from mmm_operator.api import rules
 from mmm_operator.api.conditions import Reason
 from mmm_operator.api.v1alpha1 import AddressingStyle, DType, Task
 from mmm_operator.builders.environment import MODEL_ROOT
-from mmm_operator.diagnose import OWN_WORDS, diagnose
+from mmm_operator.diagnose import OWN_WORDS, Evidence, diagnose
 from mmm_operator.scrape.page import StatusPage
 from mmm_operator.snapshot import Manifest
 from mmm_repository.storage import AddressingStyle as RepositoryAddressingStyle
@@ -211,7 +211,7 @@ def termination_of(kind: type[server_errors.Fatal], path: Path) -> str:
 @pytest.mark.parametrize("kind", [*fatal_errors(server_errors.Fatal)])
 def test_every_last_word_of_the_server_becomes_the_reason(kind: type[server_errors.Fatal], tmp_path: Path) -> None:
     text = termination_of(kind, tmp_path / "log")
-    trouble = diagnose([make_pod(make_mmm()).failed(SERVER, exited(3, message=text)).build()])
+    trouble = diagnose(Evidence([make_pod(make_mmm()).failed(SERVER, exited(3, message=text)).build()]))
     assert trouble is not None
     assert (trouble.reason.value, trouble.message) == (json.loads(text)["reason"], "why")
 

@@ -1,56 +1,14 @@
 """What is true of the object: ordered checks, the first that has something to say decides a condition."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from mmm_operator.api.conditions import ConditionStatus, ConditionType, Finding, Reason
-from mmm_operator.api.v1alpha1 import Fallback
-from mmm_operator.diagnose import Trouble, diagnose, diagnose_capacity
-from mmm_operator.rollout.step import Step
-from mmm_operator.snapshot import Ref, RevisionState, Snapshot, pod_revision
+from mmm_operator.api.v1alpha1 import CacheType, Fallback
+from mmm_operator.diagnose import OWN_WORDS, has_fetched
+from mmm_operator.facts import Facts
+from mmm_operator.snapshot import pod_revision
 
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the checks look at: the snapshot and what the planner concluded from it.
-
-    `taken` are the needed names that somebody else's objects have.
-    """
-
-    snapshot: Snapshot
-    wanted: int
-    target: str
-    serving: str
-    states: tuple[RevisionState, ...]
-    step: Step
-    taken: frozenset[Ref] = frozenset()
-
-    @property
-    def goal(self) -> RevisionState | None:
-        """The target revision, if its Deployment exists."""
-        return next((state for state in self.states if state.revision == self.target), None)
-
-    @property
-    def available(self) -> int:
-        """Pods of all revisions that answer requests."""
-        return sum(state.available for state in self.states)
-
-    @property
-    def resolved(self) -> bool:
-        """Whether the wanted version has a digest."""
-        resolution = self.snapshot.resolution
-        return resolution is not None and resolution.digest is not None
-
-    @property
-    def trouble(self) -> Trouble | None:
-        """The root cause of trouble in the target's pods."""
-        return diagnose([pod for pod in self.snapshot.pods if pod_revision(pod) == self.target])
-
-    @property
-    def stalled(self) -> bool:
-        """Whether the target makes no progress any more."""
-        return self.wanted > 0 and self.goal is not None and self.goal.stuck
-
+__all__ = ["Facts", "assess"]
 
 Check = Callable[[Facts], tuple[ConditionStatus, Reason, str] | None]
 
@@ -111,7 +69,7 @@ def _unready(check: Check) -> Check:
 
 
 def _ready(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    if not facts.step.done:
+    if not facts.settled:
         return None
     if facts.wanted == 0:
         return "True", Reason.SCALED_TO_ZERO, "replicas is 0, as asked for"
@@ -130,13 +88,14 @@ def _deadline(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 
 def _under_way(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    return "False", _movement(facts), facts.step.because
+    return "False", _movement(facts), facts.because
 
 
 def _movement(facts: Facts) -> Reason:
-    if facts.serving and facts.serving != facts.target:
+    replacing = bool(facts.serving) and facts.serving != facts.target
+    if replacing or any(pod_revision(pod) != facts.target for pod in facts.living):
         return Reason.ROLLING_OUT
-    return Reason.SCALING if facts.available else Reason.STARTING
+    return Reason.SCALING if facts.available or facts.step.done else Reason.STARTING
 
 
 # Available
@@ -161,11 +120,11 @@ def _at_rest(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     blocked = _blocker(facts)
     if blocked is not None:
         return "False", blocked[1], blocked[2]
-    return ("False", Reason.SETTLED, "") if facts.step.done else None
+    return ("False", Reason.SETTLED, "") if facts.settled else None
 
 
 def _progressing(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    return "True", _movement(facts), facts.step.because
+    return "True", _movement(facts), facts.because
 
 
 def _stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
@@ -180,7 +139,7 @@ def _stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 
 def _not_stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    return "False", Reason.SETTLED if facts.step.done else _movement(facts), ""
+    return "False", Reason.SETTLED if facts.settled else _movement(facts), ""
 
 
 # The rest
@@ -197,9 +156,40 @@ def _resolved(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     return "True", Reason.RESOLVED, f"version {resolution.version} is {resolution.digest}"
 
 
+def _not_on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    trouble = facts.trouble
+    if trouble is None or trouble.reason.value not in OWN_WORDS or any(map(has_fetched, facts.fetching)):
+        return None
+    return "False", trouble.reason, trouble.message
+
+
+def _on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    status = facts.snapshot.status
+    remembered = any(c.type == ConditionType.MODEL_CACHED and c.status == "True" for c in status.conditions)
+    same = status.model.target is not None and status.model.target.revision == facts.target
+    if any(map(has_fetched, facts.fetching)) or (remembered and same):
+        return "True", Reason.CACHED, "a pod of the target has found the model on the volume, or has put it there"
+    return None
+
+
+def _downloading(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if not facts.fetching:
+        return "Unknown", Reason.DOWNLOADING, "no pod of the target has looked yet"
+    return "False", Reason.DOWNLOADING, "no pod of the target has fetched the model yet"
+
+
+def _with_claim(check: Check) -> Check:
+    def verdict(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+        mmm = facts.snapshot.mmm
+        has_claim = mmm is not None and mmm.spec.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM
+        return check(facts) if has_claim else None
+
+    return verdict
+
+
 def _no_capacity(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
-    trouble = diagnose_capacity(facts.snapshot.pods)
-    return ("False", trouble.reason, trouble.message) if trouble else None
+    shortage = facts.shortage
+    return ("False", shortage.reason, shortage.message) if shortage else None
 
 
 def _capacity(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
@@ -220,6 +210,9 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
             disabled = condition.get("reason") == "ScalingDisabled"
             reason = Reason.SCALED_TO_ZERO if disabled else Reason.METRICS_UNAVAILABLE
             return "False", reason, condition.get("message", "")
+    limit = conditions.get("ScalingLimited", {})
+    if limit.get("status") == "True" and limit.get("reason") == "TooManyReplicas":
+        return "True", Reason.LIMITED_BY_MAXIMUM, limit.get("message") or ""
     return "True", Reason.AUTOSCALER_ACTIVE, ""
 
 
@@ -270,6 +263,7 @@ CHECKS: dict[ConditionType, tuple[Check, ...]] = {
     ConditionType.STALLED: (_stalled, _not_stalled),
     ConditionType.ACCEPTED: (*ADMISSION, _accepted),
     ConditionType.MODEL_RESOLVED: (_unresolved, _resolved),
+    ConditionType.MODEL_CACHED: tuple(map(_with_claim, (_not_on_volume, _on_volume, _downloading))),
     ConditionType.CAPACITY_AVAILABLE: (_no_capacity, _capacity),
     ConditionType.AUTOSCALING_ACTIVE: (_autoscaler,),
     ConditionType.DEGRADED: (_update_blocked, _on_cpu, _replicas_failing, _as_asked),

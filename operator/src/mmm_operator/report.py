@@ -6,10 +6,22 @@ from datetime import UTC, datetime
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Condition, ConditionType, Reason, merge_conditions
-from mmm_operator.api.status import Acceleration, ModelState, ModelStatus, Resolved, RolloutStatus, Status
-from mmm_operator.assess import Facts, assess
+from mmm_operator.api.status import (
+    MAX_FAILURES,
+    Acceleration,
+    LastFailure,
+    ModelState,
+    ModelStatus,
+    Resolved,
+    RolloutStatus,
+    Status,
+)
+from mmm_operator.api.text import one_line
+from mmm_operator.assess import assess
+from mmm_operator.diagnose import failures
+from mmm_operator.facts import Facts
 from mmm_operator.plan import Event
-from mmm_operator.snapshot import RevisionState, ServerReport, Snapshot
+from mmm_operator.snapshot import ServerReport, Snapshot
 
 # What a person wants to be told, and whether True is the good news.
 _TOLD: dict[str, bool] = {
@@ -47,6 +59,7 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
         acceleration=_acceleration(accelerated) if accelerated else old.acceleration,
         load_seconds=_load_seconds(accelerated) if accelerated else old.load_seconds,
         resolved=Resolved(server_image=image) if image else old.resolved,
+        last_failures=_report_failures(snapshot, moment),
     )
 
 
@@ -79,7 +92,9 @@ def _events(before: dict[str, Condition], new: Sequence[Condition]) -> Iterator[
         if flipped or new_trouble:
             expected = good or (condition.reason in _EXPECTED and not _is_outage(old, condition))
             text = condition.message or _DOCS[condition.reason]
-            yield Event("Normal" if expected else "Warning", condition.reason, f"{condition.type}: {text}"[:1024])
+            yield Event(
+                "Normal" if expected else "Warning", condition.reason, one_line(f"{condition.type}: {text}", 1000)
+            )
 
 
 def _is_outage(old: Condition | None, new: Condition) -> bool:
@@ -98,6 +113,8 @@ _EXPECTED = {
         Reason.STARTING,
         Reason.SCALED_TO_ZERO,
         Reason.NO_READY_REPLICAS,
+        Reason.WAITING_FOR_OLD_POD,
+        Reason.WAITING_FOR_VOLUME,
     )
 }
 
@@ -152,17 +169,44 @@ def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | N
 
 
 def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
-    old, done = facts.snapshot.status.rollout, facts.step.done
-    goal: RevisionState | None = facts.goal
-    updated = goal.available if goal else 0
+    old, done = facts.snapshot.status.rollout, facts.settled
+    updated = facts.goal.available if facts.goal else 0
     replacing = bool(facts.target) and facts.serving != facts.target and bool(facts.serving)
     return RolloutStatus(
         summary=f"{updated}/{facts.wanted}" if replacing else "",
-        message="" if done else facts.step.because,
+        message="" if done else one_line(facts.because, 1024),
         updated=updated,
         total=facts.wanted,
         started_at=None if done else (old.started_at or moment),
+        last_progress_at=None if done else _progress_at(facts, updated, moment),
     )
+
+
+def _progress_at(facts: Facts, updated: int, moment: str) -> str:
+    status = facts.snapshot.status
+    existing = facts.goal.existing if facts.goal else 0
+    same_target = status.model.target is not None and status.model.target.revision == facts.target
+    stood_still = same_target and (status.rollout.updated, status.updated_replicas) == (updated, existing)
+    return (status.rollout.last_progress_at or moment) if stood_still else moment
+
+
+def _report_failures(snapshot: Snapshot, moment: str) -> tuple[LastFailure, ...]:
+    """The newest failures, one of a kind.
+
+    What fails in a loop is told again in the next hour only, so that a crash loop costs no status write per crash.
+    """
+    told = {(item.container, item.reason, item.message): item for item in snapshot.status.last_failures}
+    seen = (failure for pod in snapshot.pods for failure in failures(pod))
+    for failure in sorted(seen, key=lambda item: (item.at, item.pod)):
+        kind = failure.container[:63], failure.reason.value, one_line(failure.message, 256)
+        if kind not in told or failure.at[:_HOUR] > told[kind].at[:_HOUR]:
+            at = (failure.at or moment)[:32]
+            told[kind] = LastFailure(pod=failure.pod[:253], container=kind[0], reason=kind[1], message=kind[2], at=at)
+    newest = sorted(told.values(), key=lambda item: (item.at, item.pod, item.container), reverse=True)
+    return tuple(newest[:MAX_FAILURES])
+
+
+_HOUR = len("2026-01-01T00")
 
 
 def _first_report(facts: Facts) -> ServerReport | None:

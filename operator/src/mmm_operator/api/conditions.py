@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from mmm_operator.api.base import ApiModel
+from mmm_operator.api.text import one_line
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -37,6 +38,10 @@ class ConditionType(Documented):
     STALLED = ("Stalled", "No progress within `rollout.progressDeadlineSeconds`; a human is needed.")
     ACCEPTED = ("Accepted", "The spec is valid and nothing stands in the way of applying it.")
     MODEL_RESOLVED = ("ModelResolved", "The model version exists in the repository and its digest is known.")
+    MODEL_CACHED = (
+        "ModelCached",
+        "The target's bytes are on the cache volume; absent unless the cache is a PersistentVolumeClaim.",
+    )
     CAPACITY_AVAILABLE = ("CapacityAvailable", "Every pod of the model has found a node.")
     AUTOSCALING_ACTIVE = (
         "AutoscalingActive",
@@ -96,6 +101,8 @@ class Reason(Documented):
     UNSAFE_ARTIFACT = ("UnsafeArtifact", "The version holds files that could run code, or broken weights.")
     NO_SPACE = ("NoSpace", "The model does not fit on the volume.")
     MODEL_TOO_LARGE = ("ModelTooLarge", "The model is larger than the allowed size.")
+    CACHED = ("Cached", "The model is on the cache volume.")
+    DOWNLOADING = ("Downloading", "The model is not on the cache volume yet.")
     # The server's own failures
     UNSUPPORTED_MODEL = ("UnsupportedModel", "No backend serves this architecture.")
     UNSUPPORTED_TASK = ("UnsupportedTask", "`model.tasks` names a task that this model cannot do.")
@@ -110,6 +117,14 @@ class Reason(Documented):
     INSUFFICIENT_ACCELERATOR = ("InsufficientAccelerator", "No node has enough free accelerators.")
     INSUFFICIENT_MEMORY = ("InsufficientMemory", "No node has enough free memory.")
     INSUFFICIENT_CPU = ("InsufficientCPU", "No node has enough free CPU.")
+    NODE_SELECTOR_MISMATCH = (
+        "NodeSelectorMismatch",
+        "No node has the labels that the pod's node selector or affinity asks for.",
+    )
+    WAITING_FOR_OLD_POD = (
+        "WaitingForOldPodTermination",
+        "A new pod needs what a pod that is ending still holds, for instance its accelerator.",
+    )
     UNSCHEDULABLE = ("Unschedulable", "The scheduler finds no node; the message is the scheduler's.")
     SCHEDULED = ("Scheduled", "Every pod has a node.")
     IMAGE_PULL_FAILED = ("ImagePullFailed", "The server image cannot be pulled.")
@@ -123,8 +138,19 @@ class Reason(Documented):
         "PodFailed",
         "A node gave up on a pod, for instance by eviction; the message is the node's.",
     )
+    WAITING_FOR_VOLUME = ("WaitingForVolume", "The claim of the model cache has no volume yet.")
+    VOLUME_FAILED = ("VolumeFailed", "A volume is lost, or cannot be attached or mounted.")
+    SANDBOX_FAILED = ("SandboxFailed", "The node cannot set up the pod itself, for instance its network.")
+    PROBE_FAILED = ("ProbeFailed", "A container runs, but does not answer its probe.")
+    NODE_LOST = ("NodeLost", "The node of a pod does not report any more.")
+    QUOTA_EXCEEDED = ("QuotaExceeded", "A ResourceQuota of the namespace leaves no room for the pods.")
+    PODS_REFUSED = (
+        "PodsRefused",
+        "The API server refuses the pods, for instance by Pod Security; the message is its own.",
+    )
     # Autoscaling
     AUTOSCALER_ACTIVE = ("AutoscalerActive", "The autoscaler reads its metrics and can act.")
+    LIMITED_BY_MAXIMUM = ("LimitedByMaximum", "The autoscaler wants more pods than `autoscaling.maxReplicas`.")
     AUTOSCALER_PENDING = ("AutoscalerPending", "The autoscaler has not reported yet.")
     METRICS_UNAVAILABLE = (
         "MetricsUnavailable",
@@ -138,6 +164,60 @@ class Reason(Documented):
     )
     UPDATE_BLOCKED = ("UpdateBlocked", "An older revision serves because the wanted one cannot.")
     REPLICAS_FAILING = ("ReplicasFailing", "Some pods fail while others serve.")
+
+
+# The root cause of trouble is the first of these that any pod of the target shows; see `mmm_operator.diagnose`.
+CAUSES: tuple[tuple[str, tuple[Reason, ...]], ...] = (
+    (
+        "what the fetcher or the server says of itself as it ends",
+        (
+            Reason.MODEL_NOT_FOUND,
+            Reason.VERSION_NOT_FOUND,
+            Reason.INCOMPLETE_UPLOAD,
+            Reason.ACCESS_DENIED,
+            Reason.ENDPOINT_UNREACHABLE,
+            Reason.TLS_VERIFY_FAILED,
+            Reason.DIGEST_MISMATCH,
+            Reason.INVALID_MANIFEST,
+            Reason.UNSAFE_ARTIFACT,
+            Reason.NO_SPACE,
+            Reason.MODEL_TOO_LARGE,
+            Reason.UNSUPPORTED_MODEL,
+            Reason.UNSUPPORTED_TASK,
+            Reason.MODEL_LOAD_FAILED,
+            Reason.WARM_UP_FAILED,
+            Reason.ACCELERATOR_UNAVAILABLE,
+            Reason.OUT_OF_MEMORY,
+            Reason.INTERNAL_ERROR,
+        ),
+    ),
+    ("a container was killed for its memory", (Reason.OUT_OF_MEMORY,)),
+    ("an image cannot be pulled", (Reason.IMAGE_PULL_FAILED,)),
+    ("a container cannot be created or started", (Reason.CONTAINER_CONFIG_ERROR, Reason.CONTAINER_FAILED)),
+    ("a volume cannot be attached or mounted", (Reason.VOLUME_FAILED,)),
+    ("the node cannot set up the pod", (Reason.SANDBOX_FAILED,)),
+    ("the node gave up on the pod", (Reason.POD_FAILED,)),
+    ("the node does not report any more", (Reason.NODE_LOST,)),
+    ("a container does not answer its probe", (Reason.PROBE_FAILED,)),
+    ("a container exits", (Reason.CONTAINER_FAILED,)),
+    ("the API server refuses new pods", (Reason.QUOTA_EXCEEDED, Reason.PODS_REFUSED)),
+    (
+        "a pod has no node",
+        (
+            Reason.WAITING_FOR_OLD_POD,
+            Reason.INSUFFICIENT_ACCELERATOR,
+            Reason.INSUFFICIENT_MEMORY,
+            Reason.INSUFFICIENT_CPU,
+            Reason.NODE_SELECTOR_MISMATCH,
+            Reason.WAITING_FOR_VOLUME,
+            Reason.VOLUME_FAILED,
+            Reason.UNSCHEDULABLE,
+        ),
+    ),
+    ("a claim has no volume", (Reason.WAITING_FOR_VOLUME, Reason.VOLUME_FAILED)),
+)
+# What a message may have, in bytes, so that all conditions together stay far below what etcd likes to store.
+MAX_MESSAGE = 1024
 
 
 class Condition(ApiModel):
@@ -181,7 +261,7 @@ def _merge_one(before: Condition | None, finding: Finding, generation: int, now:
         type=str(finding.type.value),
         status=finding.status,
         reason=str(finding.reason.value),
-        message=finding.message[:4096],
+        message=one_line(finding.message, MAX_MESSAGE),
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before is not None and kept else now,
     )

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from mmm_operator import names
-from mmm_operator.api.conditions import ConditionType, Documented, Reason
+from mmm_operator.api.conditions import CAUSES, ConditionType, Documented, Reason
 from mmm_operator.api.crd import COLUMNS, SELECTABLE, Column, root_schema
 from mmm_operator.api.schema import INT_OR_STRING, VALIDATIONS, Schema
 
@@ -34,9 +34,28 @@ def conditions_reference() -> str:
             "sentence. The reason of `Ready` is the root cause of what is wrong, wherever it was found: in the "
             f"repository, in a pod or in the autoscaler. `kubectl get {names.SHORT_NAME}` shows it.\n",
             f"## Condition types\n\n{_documented('type', 'True means', ConditionType)}",
+            f"## Which reason wins\n\n{_order()}",
             f"## Reasons\n\n{_documented('reason', 'meaning', Reason)}",
         ]
     )
+
+
+def _order() -> str:
+    """How the reason of `Ready` is chosen."""
+    causes = "".join(f"{n}. {what}: {_codes(reasons)}\n" for n, (what, reasons) in enumerate(CAUSES, 1))
+    blockers = _codes((Reason.INVALID_SPEC, Reason.NAME_CONFLICT, Reason.REJECTED))
+    return (
+        f"What stands in the way of the spec comes first: {blockers}, then what the repository says of the version. If "
+        f"all is as the spec asks, `Ready` is True. Otherwise it has the root cause of what is wrong with the target's "
+        f"pods, the first of these:\n\n{causes}\nThen {_codes((Reason.PROGRESS_DEADLINE_EXCEEDED,))} and what is "
+        "under way. The first pod by name that shows a cause lends its words to the message. A reason goes when what "
+        "it names is over: pods are judged by their present state, and an event counts only while its pod is still in "
+        "the state that the event explains. Events of pods are read only when nothing else explains a pod.\n"
+    )
+
+
+def _codes(reasons: Iterable[Reason]) -> str:
+    return ", ".join(f"`{reason.value}`" for reason in reasons)
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -2,8 +2,10 @@
 
 from pydantic import Field
 
-from mmm_operator.api.base import ApiModel, list_map
+from mmm_operator.api.base import LIST_ATOMIC, ApiModel, list_map
 from mmm_operator.api.conditions import Condition
+
+MAX_FAILURES = 5
 
 
 class ModelState(ApiModel):
@@ -39,6 +41,12 @@ class RolloutStatus(ApiModel):
         json_schema_extra={"format": "date-time"},
         description="When the change began.",
     )
+    last_progress_at: str | None = Field(
+        default=None,
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="When the number of ready or existing pods of the target changed last.",
+    )
 
 
 class Acceleration(ApiModel):
@@ -54,6 +62,16 @@ class Resolved(ApiModel):
     """Defaults that were filled in, remembered so that a new operator restarts no pod."""
 
     server_image: str = Field(max_length=1024, description="Server image in effect.")
+
+
+class LastFailure(ApiModel):
+    """The end of a container, or of a whole pod, that was not as it should be."""
+
+    pod: str = Field(max_length=253, description="Name of the pod; it may be gone by now.")
+    container: str = Field(default="", max_length=63, description="Name of the container; empty for the whole pod.")
+    reason: str = Field(max_length=128, description="One CamelCase word that says why.")
+    message: str = Field(default="", max_length=256, description="A sentence for people.")
+    at: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="When it ended.")
 
 
 class Status(ApiModel):
@@ -78,3 +96,9 @@ class Status(ApiModel):
     acceleration: Acceleration | None = Field(default=None, description="Where the model computes.")
     load_seconds: int | None = Field(default=None, ge=0, description="How long the last pod took to load the model.")
     resolved: Resolved | None = Field(default=None, description="Defaults that were filled in.")
+    last_failures: tuple[LastFailure, ...] = Field(
+        default=(),
+        max_length=MAX_FAILURES,
+        description="The newest failures of containers, newest first; those of one kind are told once an hour.",
+        json_schema_extra=LIST_ATOMIC,
+    )

@@ -9,7 +9,7 @@ from mmm_operator.api.conditions import Condition, ConditionStatus, ConditionTyp
 from mmm_operator.api.status import Status
 from mmm_operator.diagnose import OWN_WORDS
 from mmm_operator.planner import plan
-from mmm_operator.snapshot import Ref, Resolution, Snapshot
+from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot
 from mmm_repository import errors as repository
 from tests.unit.operator.core.build import (
     NAMESPACE,
@@ -25,6 +25,8 @@ from tests.unit.operator.core.build import (
     make_snapshot,
     serving_pods,
 )
+from tests.unit.operator.core.troubles import CASES, VARIANTS, Case, with_refusal
+from tests.unit.operator.core.troubles import CLIP as CASES_DRAFT
 
 CLIP = make_mmm().replicas(2)
 NEXT = CLIP.version("2").at_generation(2)
@@ -70,6 +72,35 @@ def autoscaled(**hpa: tuple[str, str]) -> Snapshot:
     return make_snapshot(draft, [make_deployment(draft, 2), make_hpa(draft, **hpa)], serving_pods(draft, 2))
 
 
+def troubled(case: Case) -> Snapshot:
+    """One of two pods serves, the other has this trouble."""
+    deployment = with_refusal(make_deployment(SICK, 2, ready=1), case.refused)
+    serving = make_pod(SICK, "healthy", born="2025-12-31T00:00:00Z").ready().build()
+    pods = [serving, *(of_sick(pod) for pod in (case.pod.build(), *case.leaving))]
+    return make_snapshot(SICK, [deployment, *case.claims], pods, pod_events=case.events, status=SICK_SERVED)
+
+
+def of_sick(pod: Manifest) -> Manifest:
+    """The pod as one of the revision that `SICK` asks for, whatever else it asks for."""
+    return {**pod, "metadata": {**pod["metadata"], "labels": make_pod(SICK).pod["metadata"]["labels"]}}
+
+
+def cached(*pods: Any, **fields: Any) -> Snapshot:
+    """A model on a claim, of which no pod serves yet."""
+    return make_snapshot(CACHED, [make_deployment(CACHED, 2, ready=0)], pods, **fields)
+
+
+def changed(deployment: Manifest) -> Manifest:
+    """The Deployment after its spec was changed, its controller still asleep."""
+    return {**deployment, "metadata": {**deployment["metadata"], "generation": 2}}
+
+
+CACHED = SICK = CASES_DRAFT
+SICK_SERVED = status_of(make_snapshot(SICK, [make_deployment(SICK, 2)], serving_pods(SICK, 2)))
+FETCHER = names.CONTAINER_FETCHER
+FETCHING = make_pod(CACHED).running(FETCHER).build()
+TOO_SMALL = make_pod(CACHED).failed(FETCHER, last_words("NoSpace")).build()
+FETCHED = make_pod(CACHED).succeeded(FETCHER).build()
 FAILED = make_pod(NEXT, "new").failed(SERVER, last_words("ModelLoadFailed")).build()
 PENDING = make_pod(CLIP.on_gpu(1), "more").unschedulable("0/1 nodes: 1 Insufficient nvidia.com/gpu.").build()
 SERVICE = Ref("v1", "Service", NAMESPACE, "clip")
@@ -248,6 +279,70 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         ),
         {"Ready": ("True", "Ready"), "Degraded": ("True", "AcceleratorFallback")},
     ),
+    *(
+        (
+            f"a pod has trouble: {case.name}",
+            troubled(case),
+            {"Ready": ("False", case.reason.value), "Available": ("True", "Serving"), "Accepted": ("True", "Accepted")},
+        )
+        for case in (*CASES, *VARIANTS)
+    ),
+    (
+        "pods are too many",
+        make_snapshot(CLIP.replicas(1), [make_deployment(CLIP, 2)], serving_pods(CLIP, 2), **SERVED),
+        {"Ready": ("False", "Scaling"), "Progressing": ("True", "Scaling"), "Available": ("True", "Serving")},
+    ),
+    (
+        "none is wanted, but one is left",
+        make_snapshot(CLIP.replicas(0), [make_deployment(CLIP, 0, existing=1)], serving_pods(CLIP, 1), **SERVED),
+        {"Ready": ("False", "Scaling"), "Progressing": ("True", "Scaling")},
+    ),
+    (
+        "a pod is left of another revision",
+        make_snapshot(
+            NEXT, [make_deployment(CLIP, 0), make_deployment(NEXT, 2)], [*serving_pods(NEXT, 2), *serving_pods(CLIP, 1)]
+        ),
+        {"Ready": ("False", "RollingOut")},
+    ),
+    (
+        "the Deployment's status is about another spec",
+        make_snapshot(CLIP, [changed(make_deployment(CLIP, 2))], serving_pods(CLIP, 2), **SERVED),
+        {"Ready": ("False", "Scaling")},
+    ),
+    (
+        "nobody has looked at the volume",
+        cached(),
+        {"ModelCached": ("Unknown", "Downloading")},
+    ),
+    ("the model is fetched", cached(FETCHING), {"ModelCached": ("False", "Downloading")}),
+    (
+        "the volume is too small",
+        cached(TOO_SMALL),
+        {"ModelCached": ("False", "NoSpace"), "Ready": ("False", "NoSpace")},
+    ),
+    ("the model is on the volume", cached(FETCHED), {"ModelCached": ("True", "Cached")}),
+    (
+        "the model is on the volume, and a pod that comes later does not get there",
+        cached(TOO_SMALL, status=status_of(cached(FETCHED))),
+        {"ModelCached": ("False", "NoSpace")},
+    ),
+    (
+        "the model is on the volume, and nothing runs any more",
+        cached(status=status_of(cached(FETCHED))),
+        {"ModelCached": ("True", "Cached")},
+    ),
+    (
+        "another model is on the volume",
+        make_snapshot(CACHED.version("2"), status=status_of(cached(FETCHED))),
+        {"ModelCached": ("Unknown", "Downloading")},
+    ),
+    (
+        "the autoscaler is at its limit",
+        autoscaled(
+            AbleToScale=("True", "Ok"), ScalingActive=("True", "Ok"), ScalingLimited=("True", "TooManyReplicas")
+        ),
+        {"AutoscalingActive": ("True", "LimitedByMaximum")},
+    ),
     ("the autoscaler is new", autoscaled(), {"AutoscalingActive": ("Unknown", "AutoscalerPending")}),
     (
         "the autoscaler works",
@@ -275,7 +370,7 @@ def test_what_is_true(snapshot: Snapshot, expected: dict[str, tuple[str, str]]) 
 
 @pytest.mark.parametrize("snapshot", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_every_condition_is_always_there(snapshot: Snapshot) -> None:
-    optional = {ConditionType.AUTOSCALING_ACTIVE, ConditionType.MODEL_RESOLVED}
+    optional = {ConditionType.AUTOSCALING_ACTIVE, ConditionType.MODEL_RESOLVED, ConditionType.MODEL_CACHED}
     assert conditions(snapshot).keys() >= {kind.value for kind in ConditionType if kind not in optional}
 
 
@@ -290,18 +385,13 @@ def test_every_condition_is_in_the_table() -> None:
 def test_no_reason_is_dead() -> None:
     """Every documented reason can be met: in the table above, in a pod, or as an answer of the repository."""
     in_table = {reason for _, _, expected in TABLE for _, reason in expected.values()}
-    in_pods = {
-        *OWN_WORDS,
-        *("InsufficientAccelerator", "InsufficientMemory", "InsufficientCPU", "Unschedulable"),
-        *("ImagePullFailed", "OutOfMemory", "ContainerFailed", "ContainerConfigError", "PodFailed"),
-    }
     in_repository = {
         error.reason
         for error in vars(repository).values()
         if isinstance(error, type) and issubclass(error, repository.RepositoryError)
     }
     in_resolver = {"CredentialsNotFound", "Resolving"}
-    assert {reason.value for reason in Reason} <= in_table | in_pods | in_repository | in_resolver
+    assert {reason.value for reason in Reason} <= in_table | {*OWN_WORDS} | in_repository | in_resolver
 
 
 @pytest.mark.parametrize("reason", [r for r in OWN_WORDS if r not in ("OutOfMemory",)])
