@@ -37,11 +37,11 @@ class HealthServer:
                 web.get("/metrics", self._page),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, port=self._port, shutdown_timeout=1.0).start()
+        await web.TCPSite(self._runner, port=self._port).start()
         return self
 
     async def __aexit__(
