@@ -23,7 +23,11 @@ KINDS = ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudge
 INCIDENTAL = {
     *("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace"),
     *("lastTransitionTime", "since", "startedAt", "clusterIP", "clusterIPs", "url", "status"),
-    *("deployment.kubernetes.io/revision", names.ANNOTATION_APPLIED),  # the hash covers the owner's uid
+    *(
+        "deployment.kubernetes.io/revision",
+        names.ANNOTATION_APPLIED,
+        names.ANNOTATION_OWNER,
+    ),  # both cover the owner's uid
 }
 
 

@@ -8,7 +8,7 @@ from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
 from tests.integration.objects import Objects, eventually
-from tests.integration.operator_process import SERVER_IMAGE, Audit, Operator
+from tests.integration.operator_process import SERVER_IMAGE, Audit, Operator, describe
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
 
@@ -120,7 +120,8 @@ def test_a_service_of_somebody_else_is_left_untouched(
     assert (accepted["status"], accepted["reason"]) == ("False", "NameConflict")
     assert "Service clip" in accepted["message"]
     assert objects.get("Service", "clip") == theirs
-    assert not [write for write in audit.writes(0, objects.namespace) if "services" in write]
+    attempts = [entry for entry in audit.requests(0, objects.namespace) if describe(entry) == "patch services clip"]
+    assert [entry["responseStatus"]["code"] for entry in attempts] == [409]
     objects.delete("Service", "clip")
     eventually(lambda: objects.condition("Accepted")["status"] == "True")
     eventually(lambda: (objects.get("Service", "clip") or {}).get("metadata", {}).get("ownerReferences"))

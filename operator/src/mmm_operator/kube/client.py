@@ -4,6 +4,7 @@ import asyncio
 import math
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -15,7 +16,7 @@ from mmm_operator import names
 from mmm_operator.errors import KubeError, Transient
 from mmm_operator.kube import answers, resources
 from mmm_operator.kube.connection import connection_of, load_configuration
-from mmm_operator.kube.port import Connection
+from mmm_operator.kube.port import Connection, Listed
 from mmm_operator.kube.throttle import Throttle
 from mmm_operator.snapshot import Manifest, Ref
 from mmm_operator.version import version
@@ -24,11 +25,26 @@ CALLS_AT_A_TIME = 16
 PAGE = 500
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# The first revision of etcd is that of the empty store.
+NO_VERSION = "1"
 LEASES = f"/apis/{resources.RESOURCES['Lease'].group}/"
 
 OnWrite = Callable[[str, str], None]
 Fence = Callable[[], float]
 """For how many seconds from now a write may be under way; not above 0: none may be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call to the API server; `what` says it in words."""
+
+    method: str
+    path: str
+    what: str
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Manifest | None = None
+    accept: str = JSON
 
 
 class NotLeader(Transient):
@@ -91,59 +107,76 @@ class KubeClient:
 
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or None."""
-        return await self._call("GET", resources.path(ref.kind, ref.namespace, ref.name), f"get {ref}")
+        return await self._call(Call("GET", resources.path(ref.kind, ref.namespace, ref.name), f"get {ref}"))
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str] = {}) -> tuple[Manifest, ...]:
-        """All objects of a kind that carry the labels."""
-        query: dict[str, Any] = {"limit": PAGE}
-        if labels:
-            query["labelSelector"] = names.selector_text(dict(labels))
+    async def list(self, kind: str, namespace: str | None, *, bare: bool = False) -> Listed:
+        """All objects of a kind that can be ours, with the version of the list; `bare`: their metadata alone."""
+        query: dict[str, Any] = {"limit": PAGE, "labelSelector": resources.selector(kind)}
         found: list[Manifest] = []
         while True:
-            page = await self._call("GET", resources.path(kind, namespace), f"list {kind}", query=query)
+            accept = METADATA if bare else JSON
+            page = await self._call(
+                Call("GET", resources.path(kind, namespace), f"list {kind}", query=query, accept=accept)
+            )
             if page is None:
                 raise KubeError(f"list {kind}: the API server does not know this kind", status=404)
-            found += page["items"]
+            found += page["items"] or ()  # null, when bare and empty
             query["continue"] = page["metadata"].get("continue")
             if not query["continue"]:
-                break
-        # The items of a list do not say what they are.
-        identity = {"apiVersion": resources.RESOURCES[kind].api_version, "kind": kind}
-        return tuple({**identity, **item} for item in found)
+                return Listed(tuple(found), int(page["metadata"]["resourceVersion"]))
 
-    async def apply(self, manifest: Manifest, *, force: bool) -> None:
-        """Server-side apply; with `force` also of fields that somebody else owns."""
+    async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
+        """The Warning events about one object."""
+        query = {"limit": PAGE, "fieldSelector": f"regarding.uid={uid},type=Warning"}
+        page = await self._call(Call("GET", resources.path("Event", namespace), "list Event", query=query))
+        return tuple(page["items"]) if page else ()
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """The object, new, with our fields in it; raises Conflict when the name is taken, by whomever."""
+        # An apply creates what is not there. Asked for a state that no object is in, it does only that.
+        unborn = {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": NO_VERSION}}
+        return await self._apply(unborn, "create", force=False)
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """The object after server-side apply, also of fields that somebody else owned."""
+        return await self._apply(manifest, "apply", force=True)
+
+    async def _apply(self, manifest: Manifest, verb: str, *, force: bool) -> Manifest:
         ref = Ref.of(manifest)
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
         path = resources.path(ref.kind, ref.namespace, ref.name)
-        if await self._call("PATCH", path, f"apply {ref}", query=query, body=manifest) is None:
-            raise KubeError(f"apply {ref}: there is no namespace {ref.namespace}", status=404)
-        self._on_write(ref.kind, "apply")
+        written = await self._call(Call("PATCH", path, f"{verb} {ref}", query=query, body=manifest))
+        if written is None:
+            raise KubeError(f"{verb} {ref}: there is no namespace {ref.namespace}", status=404)
+        self._on_write(ref.kind, verb)
+        return written
 
-    async def apply_status(self, manifest: Manifest) -> None:
-        """Server-side apply of a status, also of fields that somebody else owns; nothing when the object is gone."""
+    async def apply_status(self, manifest: Manifest) -> Manifest | None:
+        """The MultimodalModel after server-side apply of its status; None when it is gone."""
         ref = Ref.of(manifest)
         query = {"fieldManager": names.STATUS_FIELD_MANAGER, "force": "true"}
         path = resources.path(ref.kind, ref.namespace, ref.name, "status")
-        if await self._call("PATCH", path, f"apply status of {ref}", query=query, body=manifest) is not None:
+        written = await self._call(Call("PATCH", path, f"apply status of {ref}", query=query, body=manifest))
+        if written is not None:
             self._on_write(ref.kind, "status")
+        return written
 
-    async def delete(self, ref: Ref, uid: str) -> None:
-        """Deletion of exactly this object, its dependents later; nothing when it is gone."""
+    async def delete(self, ref: Ref, uid: str, version: str) -> None:
+        """Deletion of exactly this object in exactly this state, its dependents later; nothing when it is gone."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": "Background",
-            "preconditions": {"uid": uid},
+            "preconditions": {"uid": uid, "resourceVersion": version},
         }
         path = resources.path(ref.kind, ref.namespace, ref.name)
-        if await self._call("DELETE", path, f"delete {ref}", body=options) is not None:
+        if await self._call(Call("DELETE", path, f"delete {ref}", body=options)) is not None:
             self._on_write(ref.kind, "delete")
 
     async def create_event(self, manifest: Manifest) -> None:
         """Creation of an event."""
         path = resources.path("Event", manifest["metadata"]["namespace"])
-        await self._call("POST", path, "create Event", body=manifest)
+        await self._call(Call("POST", path, "create Event", body=manifest))
         self._on_write("Event", "create")
 
     async def read_secret(self, namespace: str, name: str) -> Manifest | None:
@@ -153,7 +186,7 @@ class KubeClient:
     async def read_lease(self, namespace: str, name: str) -> Manifest | None:
         """The Lease, or None."""
         what = f"get Lease {namespace}/{name}"
-        return _object(what, await self._send("GET", resources.path("Lease", namespace, name), what))
+        return _object(what, await self._send(Call("GET", resources.path("Lease", namespace, name), what)))
 
     async def write_lease(self, manifest: Manifest) -> Manifest | None:
         """Creation, or with a resourceVersion replacement of exactly that state; None when there is nothing to replace.
@@ -164,51 +197,39 @@ class KubeClient:
         replaced = "resourceVersion" in manifest["metadata"]
         what = f"{'update' if replaced else 'create'} {ref}"
         path = resources.path(ref.kind, ref.namespace, ref.name if replaced else "")
-        return _object(what, await self._send("PUT" if replaced else "POST", path, what, body=manifest))
+        return _object(what, await self._send(Call("PUT" if replaced else "POST", path, what, body=manifest)))
 
-    async def _call(
-        self, method: str, path: str, what: str, *, query: Mapping[str, Any] = {}, body: Manifest | None = None
-    ) -> Manifest | None:
+    async def _call(self, call: Call) -> Manifest | None:
         async with self._throttle:
-            left = math.inf if method == "GET" else self._fence()
+            left = math.inf if call.method == "GET" else self._fence()
             if left <= 0:
-                raise NotLeader(f"{what}: not the leader")
+                raise NotLeader(f"{call.what}: not the leader")
             since = asyncio.get_running_loop().time()
-            answer = await self._send(method, path, what, query=query, body=body, within=left)
+            answer = await self._send(call, within=left)
             if answer.status == 429:
                 self._throttle.too_many(answers.seconds(answer.retry_after), since)
             else:
                 self._throttle.answered()
-        return _object(what, answer)
+        return _object(call.what, answer)
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        *,
-        query: Mapping[str, Any] = {},
-        body: Manifest | None = None,
-        within: float = math.inf,
-    ) -> answers.Answer:
+    async def _send(self, call: Call, within: float = math.inf) -> answers.Answer:
         try:
-            return await self._request(method, path, query, body, min(self._timeout, within))
+            return await self._request(call, min(self._timeout, within))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if isinstance(error.__cause__, NotLeader):
-                raise NotLeader(f"{what}: {error.__cause__}") from error
-            raise Transient(f"{what}: no answer from the API server ({error or type(error).__name__})") from error
+                raise NotLeader(f"{call.what}: {error.__cause__}") from error
+            reason = error or type(error).__name__
+            raise Transient(f"{call.what}: no answer from the API server ({reason})") from error
 
-    async def _request(
-        self, method: str, path: str, query: Mapping[str, Any], body: Manifest | None, timeout: float
-    ) -> answers.Answer:
-        headers = {"Accept": JSON, "Content-Type": APPLY if method == "PATCH" else JSON}
+    async def _request(self, call: Call, timeout: float) -> answers.Answer:
+        headers = {"Accept": call.accept, "Content-Type": APPLY if call.method == "PATCH" else JSON}
         # Only the address and the authorization are the generated client's work: its models are far slower than JSON.
         method, url, headers, _, _ = await self._client.param_serialize(
-            method, path, header_params=headers, auth_settings=["BearerToken"]
+            call.method, call.path, header_params=headers, auth_settings=["BearerToken"]
         )
-        if query:
-            url += "?" + urlencode({key: value for key, value in query.items() if value is not None})
-        response = await self._client.call_api(method, url, headers, body, _request_timeout=timeout)
+        if call.query:
+            url += "?" + urlencode({key: value for key, value in call.query.items() if value})
+        response = await self._client.call_api(method, url, headers, call.body, _request_timeout=timeout)
         return answers.Answer(response.status, response.getheader("Retry-After"), await response.read())
 
     def _stop_late_write(self, method: str, path: str) -> None:

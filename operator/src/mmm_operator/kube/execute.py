@@ -2,55 +2,91 @@
 
 import datetime as dt
 import logging
-from itertools import chain
+from collections.abc import Awaitable, Iterator
 
 from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.errors import Conflict, KubeError, Refused, Transient
 from mmm_operator.kube.events import build_event
 from mmm_operator.kube.port import Kube
-from mmm_operator.plan import Apply, Plan
+from mmm_operator.kube.store import Store, seen
+from mmm_operator.plan import Apply, Delete, Plan
 from mmm_operator.snapshot import Manifest, Ref, Snapshot
 
 log = logging.getLogger(__name__)
 
 
-async def execute(kube: Kube, plan: Plan, snapshot: Snapshot) -> None:
-    """Writes the plan: children in its order, then deletions, the status, and events only after the status.
+class Taken(Conflict):
+    """Names that are not free although nobody was seen to have them; look closer at `refs`."""
 
-    The status is written even when a child could not be: it says why something is wrong. Raises Refused
-    for the children that the API server refuses, Conflict or Transient when another attempt may succeed.
-    """
-    failures = await _write_children(kube, plan, snapshot)
-    if plan.status is not None:
-        await kube.apply_status(_status_manifest(snapshot, plan.status))
-    await _report(kube, plan, snapshot)
-    _raise(failures)
+    def __init__(self, message: str, refs: frozenset[Ref]) -> None:
+        super().__init__(message, status=409)
+        self.refs = refs
 
 
-async def _write_children(kube: Kube, plan: Plan, snapshot: Snapshot) -> list[KubeError]:
-    failures: list[KubeError] = []
-    applies = (_apply(kube, step, snapshot) for step in plan.apply)
-    deletes = (kube.delete(step.ref, step.uid) for step in plan.delete)
-    for write in chain(applies, deletes):
-        try:
-            await write
-        except Transient as error:
-            return [error]  # the API server is in trouble: more calls would only add to it
-        except KubeError as error:
-            failures.append(error)
-    return failures
+class Executor:
+    """Where plans become calls; what the API server answers is in the store before the next look."""
 
+    def __init__(self, kube: Kube, store: Store) -> None:
+        self._kube = kube
+        self._store = store
 
-async def _apply(kube: Kube, step: Apply, snapshot: Snapshot) -> None:
-    if step.create:
-        try:
-            await kube.apply(step.manifest, force=False)
-        except Conflict as error:
-            # Somebody else has this name, and not even our labels: only a person can sort that out.
-            raise KubeError(str(error), status=error.status) from error
-    else:
-        await kube.apply(_pinned(step.manifest, snapshot), force=True)
+    async def execute(self, plan: Plan, snapshot: Snapshot, *, defer_status: bool = False) -> None:
+        """Writes the plan: children in its order, then deletions, the status, and events only after the status.
+
+        The status is written even when a child could not be: it says why something is wrong. With `defer_status` it
+        is written in that case only. Raises Taken before it, Refused for the children that the API server refuses, Conflict or
+        Transient when another attempt may succeed.
+        """
+        failures = await self._write_children(plan, snapshot)
+        _raise_taken(failures)
+        if failures or not defer_status:
+            await self._write_status(plan, snapshot)
+        _raise(failures)
+
+    async def _write_children(self, plan: Plan, snapshot: Snapshot) -> list[KubeError]:
+        failures: list[KubeError] = []
+        for write in self._writes(plan, snapshot):
+            try:
+                await write
+            except Transient as error:
+                return [error]  # the API server is in trouble: more calls would only add to it
+            except KubeError as error:
+                failures.append(error)
+        return failures
+
+    def _writes(self, plan: Plan, snapshot: Snapshot) -> Iterator[Awaitable[None]]:
+        for apply in plan.apply:
+            yield self._apply(apply, snapshot)
+        for delete in plan.delete:
+            yield self._delete(delete, snapshot)
+
+    async def _apply(self, step: Apply, snapshot: Snapshot) -> None:
+        if step.create:
+            try:
+                written = await self._kube.create(step.manifest)
+            except Conflict as error:
+                raise Taken(str(error), frozenset({Ref.of(step.manifest)})) from error
+        else:
+            written = await self._kube.apply(_pinned(step.manifest, snapshot))
+        self._store.put(seen(step.manifest["kind"], written))
+
+    async def _delete(self, step: Delete, snapshot: Snapshot) -> None:
+        # In exactly the state that was seen: what looked superfluous then may be needed now.
+        version = snapshot.children[step.ref]["metadata"].get("resourceVersion", "")
+        await self._kube.delete(step.ref, step.uid, version)
+
+    async def _write_status(self, plan: Plan, snapshot: Snapshot) -> None:
+        if plan.status is not None:
+            written = await self._kube.apply_status(_status_manifest(snapshot, plan.status))
+            if written is not None:
+                self._store.put(seen(names.KIND, written))
+        for event in plan.events:
+            try:
+                await self._kube.create_event(build_event(event, snapshot, dt.datetime.now(dt.UTC)))
+            except KubeError as error:
+                # Events are for people and best effort; what matters is in the status.
+                log.warning("event not written: %s", error, extra={"key": str(snapshot.key)})
 
 
 def _pinned(manifest: Manifest, snapshot: Snapshot) -> Manifest:
@@ -71,13 +107,10 @@ def _status_manifest(snapshot: Snapshot, status: Status) -> Manifest:
     }
 
 
-async def _report(kube: Kube, plan: Plan, snapshot: Snapshot) -> None:
-    for event in plan.events:
-        try:
-            await kube.create_event(build_event(event, snapshot, dt.datetime.now(dt.UTC)))
-        except KubeError as error:
-            # Events are for people and best effort; what matters is in the status.
-            log.warning("event not written: %s", error, extra={"key": str(snapshot.key)})
+def _raise_taken(failures: list[KubeError]) -> None:
+    taken = [error for error in failures if isinstance(error, Taken)]
+    if taken:
+        raise Taken("; ".join(map(str, taken)), frozenset().union(*(error.refs for error in taken)))
 
 
 def _raise(failures: list[KubeError]) -> None:

@@ -1,7 +1,12 @@
-"""What is: one MultimodalModel and everything around it, read in one round trip."""
+"""What is: one MultimodalModel and everything around it, as the store has it.
+
+The API server is asked in two rare cases only: about names that turned out to be taken by objects which the store does
+not show, and about pods that hang without saying why, for their events.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+import datetime as dt
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,42 +14,69 @@ from pydantic import ValidationError
 from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
+from mmm_operator.diagnose import unexplained
 from mmm_operator.kube.port import Kube, Reports, Sources
-from mmm_operator.kube.resources import ref
+from mmm_operator.kube.store import Store, seen
 from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_ready, pod_revision
 
-LABELS = {names.LABEL_MANAGED_BY: names.MANAGED_BY}
+# Every pod of a revision hangs for the same few reasons: so many are asked about.
+MOST_ASKED = 3
 
 
-async def observe(kube: Kube, key: Key, sources: Sources, reports: Reports) -> Snapshot | None:
-    """Everything that a decision about `key` needs; None when the object is gone or on its way out.
+class Observer:
+    """Where snapshots come from."""
 
-    Children of a deleted object are the garbage collector's: they all have an ownerReference.
-    """
-    raw, deployments, pods, *named = await together(
-        kube.get(ref(names.KIND, key.namespace, key.name)),
-        kube.list("Deployment", key.namespace, {**LABELS, names.LABEL_MODEL: key.name}),
-        kube.list("Pod", key.namespace, names.pod_selector(key.name)),
-        *(kube.get(wanted) for wanted in named_children(key)),
-    )
-    if raw is None or "deletionTimestamp" in raw["metadata"]:
-        return None
-    meta = ObjectMeta.model_validate(raw["metadata"])
-    status = parse_status(raw)
-    mmm, invalid = parse(raw)
-    ours, foreign = sort_out(meta.uid, [*deployments, *filter(None, named)])
-    return Snapshot(
-        key=key,
-        meta=meta,
-        mmm=mmm,
-        status=status,
-        invalid=invalid,
-        resolution=await sources.resolution(key, mmm, status) if mmm else None,
-        children=ours,
-        foreign=foreign,
-        pods=pods,
-        reports=await read_reports(reports, key, status, pods),
-    )
+    def __init__(self, store: Store, kube: Kube, sources: Sources, reports: Reports) -> None:
+        self._store = store
+        self._kube = kube
+        self._sources = sources
+        self._reports = reports
+
+    async def observe(self, key: Key, doubtful: Collection[Ref], now: dt.datetime) -> Snapshot | None:
+        """Everything that a decision about `key` needs; None when the object is gone or on its way out.
+
+        `doubtful` are names that could not be taken although the store shows nothing there: they are looked up.
+        Children of a deleted object are the garbage collector's: they all have an ownerReference.
+        """
+        raw, children, pods = self._store.around(key)
+        if raw is None or "deletionTimestamp" in raw["metadata"]:
+            return None
+        meta = ObjectMeta.model_validate(raw["metadata"])
+        status = parse_status(raw)
+        mmm, invalid = parse(raw)
+        live = await self._look_up(doubtful)
+        ours, foreign = sort_out(meta.uid, [*children, *live])
+        for child in live:
+            if Ref.of(child) in ours:  # ours, but without the labels that the watches go by
+                self._store.put(seen(child["kind"], child))
+        return Snapshot(
+            key=key,
+            meta=meta,
+            mmm=mmm,
+            status=status,
+            invalid=invalid,
+            resolution=await self._sources.resolution(key, mmm, status) if mmm else None,
+            children=ours,
+            foreign=foreign,
+            pods=pods,
+            reports=await self._read_reports(key, status, pods),
+            pod_events=await self._read_events(pods, now),
+        )
+
+    async def _look_up(self, doubtful: Iterable[Ref]) -> list[Manifest]:
+        found = await together(*(self._kube.get(ref) for ref in sorted(doubtful)))
+        return [item for item in found if item is not None]
+
+    async def _read_reports(self, key: Key, status: Status, pods: Iterable[Manifest]) -> Mapping[str, ServerReport]:
+        """The status pages of the ready pods of the revision that shall serve."""
+        target = status.model.target
+        wanted = [pod for pod in pods if target and pod_revision(pod) == target.revision and is_ready(pod)]
+        return await self._reports.reports(key, wanted)
+
+    async def _read_events(self, pods: Sequence[Manifest], now: dt.datetime) -> tuple[Manifest, ...]:
+        silent = unexplained(pods, now)[:MOST_ASKED]
+        asked = (self._kube.warnings_about(pod["metadata"]["namespace"], pod["metadata"]["uid"]) for pod in silent)
+        return tuple(event for events in await together(*asked) for event in events)
 
 
 async def together(*calls: Awaitable[Any]) -> list[Any]:
@@ -55,16 +87,6 @@ async def together(*calls: Awaitable[Any]) -> list[Any]:
     finally:
         for task in tasks:
             task.cancel()
-
-
-def named_children(key: Key) -> tuple[Ref, ...]:
-    """The objects of which there is one at most, under a name that follows from the key."""
-    return (
-        ref("Service", key.namespace, key.name),
-        ref("HorizontalPodAutoscaler", key.namespace, key.name),
-        ref("PodDisruptionBudget", key.namespace, key.name),
-        ref("PersistentVolumeClaim", key.namespace, names.claim_name(key.name)),
-    )
 
 
 def parse(raw: Manifest) -> tuple[MultimodalModel | None, str]:
@@ -91,20 +113,17 @@ def parse_status(raw: Manifest) -> Status:
 
 def sort_out(uid: str, objects: Iterable[Manifest]) -> tuple[dict[Ref, Manifest], frozenset[Ref]]:
     """The objects that the owner `uid` controls, and references to the others."""
-    ours = {Ref.of(item): item for item in objects if controller_uid(item) == uid}
+    ours = {Ref.of(item): item for item in objects if owner_uid(item) == uid}
     return ours, frozenset(map(Ref.of, objects)) - ours.keys()
+
+
+def owner_uid(manifest: Manifest) -> str | None:
+    """The uid of the owner that controls the object; when nobody does, of the one that our annotation names."""
+    annotations = manifest["metadata"].get("annotations") or {}
+    return controller_uid(manifest) or annotations.get(names.ANNOTATION_OWNER)
 
 
 def controller_uid(manifest: Manifest) -> str | None:
     """The uid of the one owner that controls the object."""
     owners = manifest["metadata"].get("ownerReferences", ())
     return next((owner["uid"] for owner in owners if owner.get("controller")), None)
-
-
-async def read_reports(
-    reports: Reports, key: Key, status: Status, pods: Iterable[Manifest]
-) -> Mapping[str, ServerReport]:
-    """The status pages of the ready pods of the revision that shall serve."""
-    target = status.model.target
-    wanted = [pod for pod in pods if target and pod_revision(pod) == target.revision and is_ready(pod)]
-    return await reports.reports(key, wanted)

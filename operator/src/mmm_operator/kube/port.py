@@ -5,11 +5,18 @@ Bodies are plain JSON objects both ways, since manifests travel as JSON.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.snapshot import Key, Manifest, Ref, Resolution, ServerReport
+
+
+class Listed(NamedTuple):
+    """The objects of a kind as they were together at one moment, which `version` names."""
+
+    items: tuple[Manifest, ...]
+    version: int
 
 
 class Kube(Protocol):
@@ -18,17 +25,26 @@ class Kube(Protocol):
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or None."""
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str]) -> tuple[Manifest, ...]:
-        """All objects of a kind that carry the labels; namespace None means everywhere."""
+    async def list(self, kind: str, namespace: str | None, *, bare: bool = False) -> Listed:
+        """All objects of a kind that can be ours; namespace None means everywhere, `bare` metadata alone."""
 
-    async def apply(self, manifest: Manifest, *, force: bool) -> None:
-        """Server-side apply; with `force` also of fields that somebody else owns."""
+    async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
+        """The Warning events about one object."""
 
-    async def apply_status(self, manifest: Manifest) -> None:
-        """Server-side apply of the status of a MultimodalModel; nothing when it is gone."""
+    async def create(self, manifest: Manifest) -> Manifest:
+        """The object, new, with our fields in it; raises Conflict when the name is taken, by whomever."""
 
-    async def delete(self, ref: Ref, uid: str) -> None:
-        """Deletion of exactly this object, its dependents later; nothing when it is gone."""
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """The object after server-side apply, also of fields that somebody else owned."""
+
+    async def apply_status(self, manifest: Manifest) -> Manifest | None:
+        """The MultimodalModel after server-side apply of its status; None when it is gone."""
+
+    async def delete(self, ref: Ref, uid: str, version: str) -> None:
+        """Deletion of exactly this object in exactly this state, its dependents later; nothing when it is gone.
+
+        Raises Conflict when it has changed, or is another one.
+        """
 
     async def create_event(self, manifest: Manifest) -> None:
         """Creation of an event."""

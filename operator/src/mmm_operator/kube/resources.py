@@ -47,6 +47,13 @@ WATCHED_CHILDREN = (
     "Pod",
 )
 
+WATCHED = (names.KIND, *WATCHED_CHILDREN)
+
+
+def selector(kind: str) -> str:
+    """The label selector for what can be ours among the objects of a kind; empty for all of them."""
+    return f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}" if kind in WATCHED_CHILDREN else ""
+
 
 def ref(kind: str, namespace: str, name: str) -> Ref:
     """The reference to an object of one of the kinds above."""

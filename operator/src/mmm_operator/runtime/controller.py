@@ -55,10 +55,10 @@ class Controller:
         self._begun: dict[Key, float] = {}
         metrics.depth.set_function(lambda: len(self.queue) if self._working else 0)
 
-    def notice(self, key: Key, *, fresh: bool = True) -> None:
-        """Have the object looked at soon, and from now on regularly."""
+    def notice(self, key: Key, delay: float = 0.0, *, fresh: bool = True) -> None:
+        """Have the object looked at in `delay` seconds at the latest, and from now on regularly."""
         self._known.add(key)
-        self.queue.add(key, fresh=fresh)
+        self.queue.add(key, delay, fresh=fresh)
 
     def trouble(self) -> str:
         """Which part does not move any more, as a sentence; empty while all of them do."""

@@ -1,4 +1,4 @@
-"""kopf as the host of watches, and nothing else: every handler only says which object to look at.
+"""kopf as the host of watches, and nothing else: every handler only hands on what was seen.
 
 With `on.event` alone the framework writes nothing: no finalizer, no annotation, no event.
 """
@@ -8,56 +8,38 @@ from typing import Any
 
 import kopf
 
-from mmm_operator import names
 from mmm_operator.kube.port import Connection
-from mmm_operator.kube.resources import RESOURCES, WATCHED_CHILDREN
+from mmm_operator.kube.resources import RESOURCES, WATCHED, selector
+from mmm_operator.kube.store import Seen, seen
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Key, Manifest
 
-Notice = Callable[[Key], None]
+Saw = Callable[[Seen, str | None], None]
 Connect = Callable[[], Awaitable[Connection]]
 
-MANAGED = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
-# A connection that broke is tried again for about five minutes; then kopf ends, and the supervisor starts it anew.
-BACKOFFS = (1, 2, 4, 8, 15, 30, 30, 30, 60, 60, 60)
+# A connection that broke is tried again for about ten minutes, never more than ten seconds after the API server is
+# back; then kopf ends, and the supervisor starts it anew.
+BACKOFFS = (1, 2, 4, 7, *(10,) * 60)
 
 
-def key_of_child(child: Mapping[str, Any]) -> Key | None:
-    """The MultimodalModel that a child belongs to: its controller's, or a pod's by label; None for a stranger."""
-    meta = child["metadata"]
-    for owner in meta.get("ownerReferences", ()):
-        if owner.get("controller") and owner["kind"] == names.KIND and _group(owner) == names.GROUP:
-            return Key(meta["namespace"], owner["name"])
-    name = meta.get("labels", {}).get(names.LABEL_MODEL)
-    return Key(meta["namespace"], name) if name else None
-
-
-def _group(owner: Manifest) -> str:
-    return str(owner["apiVersion"]).partition("/")[0]
-
-
-def build_registry(notice: Notice, connect: Connect) -> kopf.OperatorRegistry:
+def build_registry(saw: Saw, connect: Connect) -> kopf.OperatorRegistry:
     """The handlers: one per watched kind, and one that logs in."""
     registry = kopf.OperatorRegistry()
-
-    async def on_mmm(body: kopf.Body, **_: Any) -> None:
-        notice(Key(body["metadata"]["namespace"], body["metadata"]["name"]))
-
-    async def on_child(body: kopf.Body, **_: Any) -> None:
-        key = key_of_child(body)
-        if key is not None:
-            notice(key)
 
     async def log_in(**_: Any) -> kopf.ConnectionInfo:
         return credentials(await connect())
 
-    own = RESOURCES[names.KIND]
     kopf.on.login(registry=registry, id="login")(log_in)
-    kopf.on.event(own.group, own.version, own.plural, registry=registry, id=own.plural)(on_mmm)
-    for kind in WATCHED_CHILDREN:
-        child = RESOURCES[kind]
-        kopf.on.event(child.group, child.version, child.plural, registry=registry, id=child.plural)(on_child)
+    for kind in WATCHED:
+        found = RESOURCES[kind]
+        kopf.on.event(found.group, found.version, found.plural, registry=registry, id=found.plural)(_handler(kind, saw))
     return registry
+
+
+def _handler(kind: str, saw: Saw) -> Callable[..., Awaitable[None]]:
+    async def on_event(event: kopf.RawEvent, **_: Any) -> None:
+        saw(seen(kind, event["object"]), event["type"])
+
+    return on_event
 
 
 def credentials(connection: Connection) -> kopf.ConnectionInfo:
@@ -90,9 +72,48 @@ def build_settings(settings: Settings) -> kopf.OperatorSettings:
     framework.networking.request_timeout = settings.request_timeout_seconds
     framework.networking.connect_timeout = 5
     framework.networking.error_backoffs = BACKOFFS
-    framework.queueing.worker_limit = 64
-    framework.queueing.idle_timeout = 1.0
-    for kind in WATCHED_CHILDREN:
-        child = RESOURCES[kind]
-        framework.watching.label_selectors[(child.group, child.version, child.plural)] = MANAGED
+    # A worker sits on its slot until it has been idle for so long: with a limit, lists would trickle in.
+    framework.queueing.worker_limit = None
+    framework.queueing.idle_timeout = 0.05
+    framework.persistence.diffbase_storage = NoEssence()
+    framework.persistence.progress_storage = NoProgress()
+    for kind in WATCHED:
+        if labels := selector(kind):
+            found = RESOURCES[kind]
+            framework.watching.label_selectors[(found.group, found.version, found.plural)] = labels
     return framework
+
+
+class NoEssence(kopf.DiffBaseStorage):
+    """Nothing to compare with: kopf would copy each object to look for changes that no handler asks about."""
+
+    def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:
+        """Nothing."""
+        return kopf.BodyEssence({})
+
+    def fetch(self, *, body: kopf.Body) -> kopf.BodyEssence | None:
+        """Nothing."""
+        return None
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: kopf.BodyEssence) -> None:
+        """Nowhere."""
+
+
+class NoProgress(kopf.ProgressStorage):
+    """No handler's progress to keep, for the same reason."""
+
+    def fetch(self, *, key: str, body: kopf.Body) -> None:
+        """Nothing."""
+
+    def store(self, *, key: str, record: Mapping[str, Any], body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nowhere."""
+
+    def purge(self, *, key: str, body: kopf.Body, patch: kopf.Patch) -> None:
+        """Nothing."""
+
+    def touch(self, *, body: kopf.Body, patch: kopf.Patch, value: str | None) -> None:
+        """Nothing."""
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        """As it is."""
+        return essence

@@ -27,6 +27,9 @@ class Metrics:
         self.watch_restarts = Counter(
             "mmm_operator_watch_restarts", "How often the watches ended and were started again.", registry=registry
         )
+        self.missed = Counter(
+            "mmm_operator_missed_events", "Changes that no watch told of and a comparison found.", registry=registry
+        )
         self.leader = Gauge("mmm_operator_leader", "1 while this replica works, 0 on a standby.", registry=registry)
         self.build = Gauge("mmm_operator_build_info", "1, with the version as label.", ["version"], registry=registry)
         self.build.labels(version()).set(1)

@@ -1,21 +1,28 @@
 """One look at one object: observe → plan → execute."""
 
+import asyncio
 import datetime as dt
 import logging
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mmm_operator.errors import Refused
-from mmm_operator.kube.execute import execute
-from mmm_operator.kube.observe import observe
-from mmm_operator.kube.port import Kube, Reports, Sources
+from mmm_operator.kube.execute import Executor, Taken
+from mmm_operator.kube.observe import Observer
+from mmm_operator.kube.store import Store
 from mmm_operator.plan import Plan
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Key, Snapshot
+from mmm_operator.snapshot import Key, Ref, Snapshot
 
 log = logging.getLogger(__name__)
 
 Planner = Callable[[Snapshot, Settings, dt.datetime], Plan]
+
+# After a change of children their controllers answer within this; a status written before would be overtaken.
+OVERTAKEN_SECONDS = 0.5
+# Nobody announces that a name which somebody else had is free again.
+TAKEN_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,43 +33,84 @@ class Outcome:
     gone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """Everything outside the process that a reconcile looks at or writes to."""
+@dataclass(slots=True)
+class Memory:
+    """What one look leaves to the next one; a process that starts anew lacks nothing without it.
 
-    kube: Kube
-    sources: Sources
-    reports: Reports
-
-
-class Reconciler:
-    """Brings one object one step further each time it is called.
-
-    It remembers nothing but the API server's refusals, which the next attempt meets again if they still hold.
+    `refused` is the API server's word about our last writes, and `doubtful` the names that it says are taken.
+    `deferred`: the last look changed children and left the status to this one. While the store counts `changes` for
+    the object and the clock is before `until`, a look would find nothing to do.
     """
 
-    def __init__(self, world: World, plan: Planner, settings: Settings) -> None:
-        self._world = world
-        self._plan = plan
-        self._settings = settings
-        self._refused: dict[Key, str] = {}
+    refused: str = ""
+    doubtful: frozenset[Ref] = frozenset()
+    deferred: bool = False
+    changes: int = -1
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Brings one object one step further each time it is called."""
+
+    store: Store
+    observer: Observer
+    executor: Executor
+    plan: Planner
+    settings: Settings
+    memories: dict[Key, Memory] = field(default_factory=dict)
 
     async def __call__(self, key: Key) -> Outcome:
         """Look at `key` and do what is to be done; raises what the API server says."""
-        world = self._world
-        snapshot = await observe(world.kube, key, world.sources, world.reports)
+        memory = self.memories.setdefault(key, Memory())
+        now, changes = asyncio.get_running_loop().time(), self.store.changes(key)
+        if changes == memory.changes and now < memory.until:
+            return Outcome(None if math.isinf(memory.until) else memory.until - now)
+        snapshot = await self._look(key, memory)
         if snapshot is None:
-            self._refused.pop(key, None)
+            del self.memories[key]
             return Outcome(gone=True)
-        snapshot = replace(snapshot, refused=self._refused.get(key, ""))
-        plan = self._plan(snapshot, self._settings, dt.datetime.now(dt.UTC))
+        plan = self.plan(snapshot, self.settings, dt.datetime.now(dt.UTC))
+        return await self._act(snapshot, plan, memory, changes)
+
+    def stir(self, key: Key) -> None:
+        """Have the next look at `key` be a real one: something is known that the store does not show."""
+        if key in self.memories:
+            self.memories[key].changes = -1
+
+    async def _look(self, key: Key, memory: Memory) -> Snapshot | None:
+        snapshot = await self.observer.observe(key, memory.doubtful, dt.datetime.now(dt.UTC))
+        if snapshot is None:
+            return None
+        memory.doubtful &= snapshot.foreign
+        return replace(snapshot, refused=memory.refused)
+
+    async def _act(self, snapshot: Snapshot, plan: Plan, memory: Memory, changes: int) -> Outcome:
         if plan.writes:
-            log.info("%s", plan.because or "writing", extra={"key": key})
+            log.info("%s", plan.because or "writing", extra={"key": snapshot.key})
+        # Only once in a row: an object whose children never come to rest must be told of too.
+        defer = bool(plan.apply or plan.delete) and not memory.deferred
+        memory.deferred = defer
         try:
-            await execute(world.kube, plan, snapshot)
+            await self.executor.execute(plan, snapshot, defer_status=defer)
+        except Taken as error:
+            memory.doubtful |= error.refs
+            return Outcome(0.0)
         except Refused as error:
-            self._refused[key] = str(error)
+            memory.refused = str(error)
             raise
-        # The status that was just written still complains: look once more.
-        healed = self._refused.pop(key, None) is not None
-        return Outcome(0.0 if healed else plan.requeue_after)
+        if memory.refused:
+            memory.refused = ""  # the status that was just written still complains: look once more
+            return Outcome(0.0)
+        if plan.apply or plan.delete:
+            return Outcome(OVERTAKEN_SECONDS)
+        if plan.writes:
+            return Outcome(0.0)  # decisions go by the status too, and the echo of our own writes is no news
+        return self._rest(plan, memory, changes)
+
+    def _rest(self, plan: Plan, memory: Memory, changes: int) -> Outcome:
+        waits = [plan.requeue_after, TAKEN_SECONDS if memory.doubtful else None]
+        after = min((wait for wait in waits if wait is not None), default=None)
+        memory.changes = changes
+        memory.until = asyncio.get_running_loop().time() + (math.inf if after is None else after)
+        return Outcome(after)

@@ -7,12 +7,16 @@ from collections.abc import Coroutine
 from typing import Any
 
 from mmm_operator.kube.client import KubeClient
+from mmm_operator.kube.execute import Executor
+from mmm_operator.kube.observe import Observer
+from mmm_operator.kube.store import Store
 from mmm_operator.planner import plan
 from mmm_operator.runtime.controller import Controller
+from mmm_operator.runtime.feed import Feed
 from mmm_operator.runtime.health import HealthServer
 from mmm_operator.runtime.lease import ALONE, Alone, Lease, new_identity
 from mmm_operator.runtime.metrics import Metrics
-from mmm_operator.runtime.reconcile import Reconciler, World
+from mmm_operator.runtime.reconcile import Reconciler
 from mmm_operator.runtime.supervisor import Supervisor
 from mmm_operator.scrape.status import StatusPages
 from mmm_operator.settings import Settings
@@ -44,17 +48,20 @@ def _lease(settings: Settings, kube: KubeClient, identity: str) -> Lease | Alone
 
 async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Lease | Alone) -> None:
     def wake(key: Key) -> None:
+        reconcile.stir(key)
         controller.queue.add(key)
 
-    resolver, pages = Resolver(kube.read_secret, wake, settings), StatusPages(wake)
-    reconcile = Reconciler(World(kube, resolver, pages), plan, settings)
-    controller = Controller(reconcile, settings, metrics)
-    supervisor = Supervisor(kube, kube.connection, controller.notice, settings, metrics)
+    store, resolver, pages = Store(), Resolver(kube.read_secret, wake, settings), StatusPages(wake)
+    observer, executor = Observer(store, kube, resolver, pages), Executor(kube, store)
+    reconcile = Reconciler(store, observer, executor, plan, settings)
+    controller = Controller(reconcile, settings, metrics, path=lambda arrive: supervisor.ping(arrive))
+    feed = Feed(store, kube, controller.notice, settings, metrics)
+    supervisor = Supervisor(feed, kube.connection, settings, metrics)
     health = HealthServer(settings.http_port, metrics, controller.trouble, lambda: supervisor.ready, lease.held)
     try:
         async with health:
             log.info("operator %s watches %s", version(), _scope(settings))
-            await _until_told(controller.run(lease.lead), supervisor.run())
+            await _until_told(controller.run(lease.lead), supervisor.run(), feed.run())
     finally:
         await resolver.close()
         await pages.close()

@@ -9,77 +9,88 @@ import contextlib
 import logging
 import random
 import threading
-import time
-from collections import deque
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVarTuple
 
 import kopf
 
 from mmm_operator import names
 from mmm_operator.errors import KubeError, OperatorError
-from mmm_operator.kube.port import Kube
+from mmm_operator.kube.store import Seen
+from mmm_operator.runtime.feed import Feed
 from mmm_operator.runtime.handlers import Connect, build_registry, build_settings
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Key
 
-T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 
 log = logging.getLogger(__name__)
 
-SHORTEST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
-MOST_RESTARTS = 5
-RESTART_WINDOW_SECONDS = 600.0
+SHORTEST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 8.0
+# Watches that held for so long were well; the next trouble is a new one.
+WELL_SECONDS = 60.0
+PATIENCE_SECONDS = 600.0
 STOP_SECONDS = 4.0
 
 
 class WatchesFailed(OperatorError):
-    """The watches ended too often; a new process may do better."""
+    """The watches cannot be kept up; a new process may do better."""
 
 
 class Supervisor:
-    """The watches; `notice` hears of every object that may need a look, in the loop that `run` runs in."""
+    """The watches and the store that they feed."""
 
-    def __init__(
-        self, kube: Kube, connect: Connect, notice: Callable[[Key], None], settings: Settings, metrics: Metrics
-    ) -> None:
-        self._kube = kube
+    def __init__(self, feed: Feed, connect: Connect, settings: Settings, metrics: Metrics) -> None:
+        self._feed = feed
         self._connect = connect
-        self._notice = notice
         self._settings = settings
         self._metrics = metrics
+        self._host: WatchHost | None = None
         self.ready = False
 
     async def run(self) -> None:
         """Watch until cancelled; raises WatchesFailed when that does not work for long."""
-        restarts: deque[float] = deque(maxlen=MOST_RESTARTS)
+        attempt, well = 0, _now()
         while True:
             await self._first_look()
-            host = WatchHost(self._connect, self._notice, self._settings)
-            reason = await host.run()
+            started = _now()
+            reason = await self._watch()
             self.ready = False
             self._metrics.watch_restarts.inc()
-            restarts.append(time.monotonic())
-            if len(restarts) == MOST_RESTARTS and restarts[-1] - restarts[0] < RESTART_WINDOW_SECONDS:
-                raise WatchesFailed(f"the watches ended {MOST_RESTARTS} times in a short time, at last: {reason}")
-            pause = _pause(len(restarts))
+            if _now() - started >= WELL_SECONDS:
+                attempt, well = 0, _now()
+            if _now() - well >= PATIENCE_SECONDS:
+                raise WatchesFailed(f"no watch held for {PATIENCE_SECONDS:g} s, at last: {reason}")
+            attempt += 1
+            pause = _pause(attempt)
             log.warning("the watches ended, again in %.1f s: %s", pause, reason)
             await asyncio.sleep(pause)
 
+    def ping(self, arrive: Callable[[], None]) -> None:
+        """Have `arrive` called here after a turn in kopf's loop; at once while kopf does not run."""
+        if self._host is None:
+            arrive()
+        else:
+            self._host.ping(arrive)
+
+    async def _watch(self) -> str:
+        self._host = WatchHost(self._connect, self._feed.saw, self._settings)
+        try:
+            return await self._host.run()
+        finally:
+            self._host = None
+
     async def _first_look(self) -> None:
-        """All objects, listed: proves that the kind exists and that we may read it, which kopf would not say."""
+        """Everything, listed: proves that the kinds exist and that we may read them, which kopf would not say."""
         attempt = 0
         while True:
             try:
-                for namespace in self._settings.namespaces or (None,):
-                    for item in await self._kube.list(names.KIND, namespace, {}):
-                        self._notice(Key(item["metadata"]["namespace"], item["metadata"]["name"]))
+                await self._feed.fill()
             except KubeError as error:
                 attempt += 1
                 pause = _pause(attempt)
-                log.warning("cannot list %s, again in %.1f s: %s", names.PLURAL, pause, error)
+                log.warning("cannot list %s and what belongs to them, again in %.1f s: %s", names.PLURAL, pause, error)
                 await asyncio.sleep(pause)
             else:
                 self.ready = True
@@ -91,12 +102,17 @@ def _pause(attempt: int) -> float:
     return random.uniform(SHORTEST_PAUSE_SECONDS, longest)
 
 
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class WatchHost:
     """kopf, once, in its own thread."""
 
-    def __init__(self, connect: Connect, notice: Callable[[Key], None], settings: Settings) -> None:
+    def __init__(self, connect: Connect, saw: Callable[[Seen, str | None], None], settings: Settings) -> None:
         self._main = asyncio.get_running_loop()
-        self._registry = build_registry(lambda key: self._in_main_loop(notice, key), connect)
+        self._own: asyncio.AbstractEventLoop | None = None
+        self._registry = build_registry(lambda found, event: self._in_main_loop(saw, found, event), connect)
         self._settings = settings
         self._ended: asyncio.Future[str] = self._main.create_future()
         self._stopped = threading.Event()
@@ -112,6 +128,12 @@ class WatchHost:
                 self._stop()
             await asyncio.wait({self._ended}, timeout=STOP_SECONDS)
 
+    def ping(self, arrive: Callable[[], None]) -> None:
+        """Have `arrive` called in the main loop after a turn in kopf's; never, when that has ended."""
+        if self._own is not None:
+            with contextlib.suppress(RuntimeError):
+                self._own.call_soon_threadsafe(self._in_main_loop, arrive)
+
     def _in_thread(self) -> None:
         try:
             asyncio.run(self._watch())
@@ -121,7 +143,8 @@ class WatchHost:
         self._in_main_loop(self._end, reason)
 
     async def _watch(self) -> None:
-        loop, flag = asyncio.get_running_loop(), asyncio.Event()
+        self._own = loop = asyncio.get_running_loop()
+        flag = asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(flag.set)
         if self._stopped.is_set():
             return
@@ -137,7 +160,7 @@ class WatchHost:
         if not self._ended.done():
             self._ended.set_result(reason)
 
-    def _in_main_loop(self, call: Callable[[T], object], argument: T) -> None:
+    def _in_main_loop(self, call: Callable[[*Arguments], object], *arguments: *Arguments) -> None:
         # At the end of the process the main loop is gone before this thread: then nobody listens any more.
         with contextlib.suppress(RuntimeError):
-            self._main.call_soon_threadsafe(call, argument)
+            self._main.call_soon_threadsafe(call, *arguments)

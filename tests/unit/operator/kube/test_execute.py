@@ -1,7 +1,6 @@
 """The order of writes, and what a failure of one means for the others."""
 
 import asyncio
-from collections.abc import Mapping
 
 import pytest
 
@@ -9,7 +8,9 @@ from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import ObjectMeta
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Refused, Transient
-from mmm_operator.kube.execute import execute
+from mmm_operator.kube.execute import Executor, Taken
+from mmm_operator.kube.port import Listed
+from mmm_operator.kube.store import Id, Store
 from mmm_operator.plan import Apply, Delete, Event, Plan
 from mmm_operator.snapshot import Key, Manifest, Ref, Snapshot
 
@@ -33,14 +34,20 @@ class ApiServer:
         if refusal is not None:
             raise refusal
 
-    async def apply(self, manifest: Manifest, *, force: bool) -> None:
-        self.write(f"apply {manifest['kind']} force={force}", manifest)
+    async def create(self, manifest: Manifest) -> Manifest:
+        self.write(f"create {manifest['kind']}", manifest)
+        return written(manifest)
 
-    async def apply_status(self, manifest: Manifest) -> None:
+    async def apply(self, manifest: Manifest) -> Manifest:
+        self.write(f"apply {manifest['kind']}", manifest)
+        return written(manifest)
+
+    async def apply_status(self, manifest: Manifest) -> Manifest | None:
         self.write("status MultimodalModel", manifest)
+        return written(manifest)
 
-    async def delete(self, ref: Ref, uid: str) -> None:
-        self.write(f"delete {ref.kind} {uid}")
+    async def delete(self, ref: Ref, uid: str, version: str) -> None:
+        self.write(f"delete {ref.kind} {uid} {version}")
 
     async def create_event(self, manifest: Manifest) -> None:
         self.write("create Event", manifest)
@@ -48,11 +55,18 @@ class ApiServer:
     async def get(self, ref: Ref) -> Manifest | None:
         raise AssertionError("execute only writes")
 
-    async def list(self, kind: str, namespace: str | None, labels: Mapping[str, str]) -> tuple[Manifest, ...]:
+    async def list(self, kind: str, namespace: str | None, *, bare: bool = False) -> Listed:
+        raise AssertionError("execute only writes")
+
+    async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
         raise AssertionError("execute only writes")
 
     async def read_secret(self, namespace: str, name: str) -> Manifest | None:
         raise AssertionError("execute only writes")
+
+
+def written(manifest: Manifest) -> Manifest:
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": "7"}}
 
 
 PLAN = Plan(
@@ -61,24 +75,31 @@ PLAN = Plan(
     status=Status(url="http://clip"),
     events=(Event("Normal", "Serving", "it serves"),),
 )
-LIVE = {**DEPLOYMENT, "metadata": {**DEPLOYMENT["metadata"], "uid": "uid-1"}}  # type: ignore[dict-item]
+LIVE = {**DEPLOYMENT, "metadata": {"name": "clip-1", "namespace": "default", "uid": "uid-1"}}
+SURPLUS = {
+    "apiVersion": "apps/v1",
+    "kind": "Deployment",
+    "metadata": {"name": "clip-0", "namespace": "default", "uid": "uid-0", "resourceVersion": "5"},
+}
 SNAPSHOT = Snapshot(
     key=Key("default", "clip"),
     meta=ObjectMeta(name="clip", namespace="default", uid="uid-m"),
     mmm=None,
-    children={Ref.of(LIVE): LIVE},
+    children={Ref.of(LIVE): LIVE, OLD: SURPLUS},
 )
 ALL = [
-    "apply Service force=False",
-    "apply Deployment force=True",
-    "delete Deployment uid-0",
+    "create Service",
+    "apply Deployment",
+    "delete Deployment uid-0 5",
     "status MultimodalModel",
     "create Event",
 ]
 
 
-def run(server: ApiServer, plan: Plan = PLAN) -> None:
-    asyncio.run(execute(server, plan, SNAPSHOT))
+def run(server: ApiServer, plan: Plan = PLAN, *, defer_status: bool = False) -> Store:
+    store = Store()
+    asyncio.run(Executor(server, store).execute(plan, SNAPSHOT, defer_status=defer_status))
+    return store
 
 
 def test_children_come_first_then_deletions_status_and_events() -> None:
@@ -108,9 +129,26 @@ def test_a_refused_child_does_not_stop_the_others_and_is_named() -> None:
     assert server.writes == ALL
 
 
-def test_a_name_that_turns_out_to_be_taken_is_a_refusal() -> None:
-    with pytest.raises(Refused, match="taken"):
+def test_a_name_that_turns_out_to_be_taken_is_named_for_a_closer_look() -> None:
+    with pytest.raises(Taken) as caught:
         run(ApiServer(Service=Conflict("taken", status=409)))
+    assert caught.value.refs == {Ref.of(SERVICE)}
+
+
+def test_what_was_written_is_seen_by_the_next_look() -> None:
+    store = run(ApiServer())
+    for kind, name in (("Service", "clip"), ("Deployment", "clip-1"), (names.KIND, "clip")):
+        assert not store.missed(kind, None, {Id(kind, "default", name): 7}, 7)
+
+
+def test_a_status_that_would_be_overtaken_waits_unless_a_child_is_refused() -> None:
+    server = ApiServer()
+    run(server, defer_status=True)
+    assert server.writes == ALL[:3]
+    server = ApiServer(Service=Forbidden("quota", status=403))
+    with pytest.raises(Refused):
+        run(server, defer_status=True)
+    assert server.writes == ALL
 
 
 def test_a_child_that_changed_meanwhile_is_looked_at_again() -> None:

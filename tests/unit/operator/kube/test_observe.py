@@ -8,7 +8,7 @@ from mmm_operator import names
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Transient
 from mmm_operator.kube import answers, resources
 from mmm_operator.kube.observe import controller_uid, parse, parse_status, sort_out
-from mmm_operator.runtime.handlers import key_of_child
+from mmm_operator.kube.store import key_of
 from mmm_operator.snapshot import Key, Manifest, Ref
 
 GOOD: Manifest = {
@@ -79,7 +79,7 @@ def test_children_are_ours_only_if_this_very_object_controls_them() -> None:
     ],
 )
 def test_a_change_of_a_child_is_its_models_business(child: Manifest, key: Key | None) -> None:
-    assert key_of_child(child) == key
+    assert key_of(child["kind"], child["metadata"]) == key
 
 
 @pytest.mark.parametrize(

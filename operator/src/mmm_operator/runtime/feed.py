@@ -1,0 +1,117 @@
+"""Keeps the store true: full lists at the start, the watches from then on, and a sweep after what they may have missed.
+
+A watch is not a proof: events can get lost (etcd's own robustness tests count such cases), and kopf says nothing of
+objects that went away between two of its connections. So from time to time, and soon after kopf had to list anew, the
+versions of all objects are listed and compared; what differs and stays so is read in full.
+"""
+
+import asyncio
+import contextlib
+import logging
+import math
+from typing import Protocol
+
+from mmm_operator import names
+from mmm_operator.errors import KubeError
+from mmm_operator.kube.port import Kube, Listed
+from mmm_operator.kube.resources import WATCHED
+from mmm_operator.kube.store import Id, Seen, Store, seen
+from mmm_operator.runtime.metrics import Metrics
+from mmm_operator.settings import Settings
+from mmm_operator.snapshot import Key
+
+log = logging.getLogger(__name__)
+
+# Controllers write to their objects several times in a row: one look for all of it.
+COALESCE_SECONDS = 0.25
+# What is under way in a watch gets so long before it counts as lost.
+LAG_SECONDS = 2.0
+SWEEP_AFTER_LIST_SECONDS = 3.0
+# The first lists of kopf follow ours closely, so there is no hurry.
+FIRST_SWEEP_SECONDS = 60.0
+
+
+class Notice(Protocol):
+    """Has a MultimodalModel looked at."""
+
+    def __call__(self, key: Key, delay: float = 0.0, *, fresh: bool = True) -> None:
+        """In `delay` seconds at the latest; `fresh` before all that is not."""
+
+
+class Feed:
+    """Into the store; `notice` is called for every MultimodalModel that something new is known about."""
+
+    def __init__(self, store: Store, kube: Kube, notice: Notice, settings: Settings, metrics: Metrics) -> None:
+        self._store = store
+        self._kube = kube
+        self._notice = notice
+        self._scopes = tuple((kind, where) for where in settings.namespaces or (None,) for kind in WATCHED)
+        self._period = float(settings.resync_seconds)
+        self._metrics = metrics
+        self._sweep_at = math.inf
+        self._hurry = asyncio.Event()
+
+    async def fill(self) -> None:
+        """List everything; only after all of it is known is anybody asked to look."""
+        concerned: set[Key] = set()
+        for kind, namespace in self._scopes:
+            concerned |= self._replace(kind, namespace, await self._kube.list(kind, namespace))
+        for key in sorted(concerned):
+            self._notice(key, fresh=False)
+        self._sweep_in(FIRST_SWEEP_SECONDS)
+
+    def saw(self, found: Seen, event: str | None) -> None:
+        """An event of a watch, of one of Kubernetes' types; None: kopf has listed anew."""
+        if event is None:
+            self._sweep_in(SWEEP_AFTER_LIST_SECONDS)
+        gone = event == "DELETED"
+        concerned = self._store.remove(found.id, found.version) if gone else self._store.put(found)
+        for key in concerned:
+            self._notice(key, 0.0 if gone or found.id.kind == names.KIND else COALESCE_SECONDS)
+
+    async def run(self) -> None:
+        """Sweep, whenever it is time, until cancelled."""
+        while True:
+            await self._until_sweep()
+            self._sweep_at = _now() + self._period
+            for kind, namespace in self._scopes:
+                try:
+                    await self._sweep(kind, namespace)
+                except KubeError as error:
+                    log.warning("cannot compare what is known with the API server: %s", error)
+
+    def _sweep_in(self, seconds: float) -> None:
+        self._sweep_at = min(self._sweep_at, _now() + seconds)
+        self._hurry.set()
+
+    async def _until_sweep(self) -> None:
+        while (left := self._sweep_at - _now()) > 0:
+            self._hurry.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(left, self._period))
+
+    async def _sweep(self, kind: str, namespace: str | None) -> None:
+        bare = await self._kube.list(kind, namespace, bare=True)
+        if not self._missed(kind, namespace, bare):
+            return
+        await asyncio.sleep(LAG_SECONDS)
+        if missed := self._missed(kind, namespace, bare):
+            self._metrics.missed.inc(len(missed))
+            log.warning("the watch of %s missed %d objects, all are read again", kind, len(missed))
+            concerned = self._replace(kind, namespace, await self._kube.list(kind, namespace))
+            for key in concerned:
+                self._notice(key)
+
+    def _missed(self, kind: str, namespace: str | None, bare: Listed) -> set[Id]:
+        versions = {}
+        for item in bare.items:
+            meta = item["metadata"]
+            versions[Id(kind, meta["namespace"], meta["name"])] = int(meta["resourceVersion"])
+        return self._store.missed(kind, namespace, versions, bare.version)
+
+    def _replace(self, kind: str, namespace: str | None, listed: Listed) -> set[Key]:
+        return self._store.replace(kind, namespace, (seen(kind, item) for item in listed.items), listed.version)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
