@@ -15,7 +15,6 @@ from mmm_operator.snapshot import (
     is_ready,
     pod_revision,
     revision_id,
-    speaks_of_spec,
 )
 
 
@@ -58,11 +57,9 @@ class Facts:
 
     @cached_property
     def settled(self) -> bool:
-        """Whether the target serves at full size, nothing else runs and nothing is on its way there."""
+        """Whether the target serves at full size and nothing else runs; the pods are asked, not what counts them."""
         serving = all(pod_revision(pod) == self.target and is_ready(pod) for pod in self.living)
-        sizes = {(state.wanted, state.existing) for state in self.states if state.revision == self.target}
-        at_size = sizes <= {(self.wanted, self.wanted)} and len(self.living) == self.wanted
-        return self.step.done and serving and at_size and all(map(speaks_of_spec, self.deployments))
+        return self.step.done and serving and len(self.living) == self.wanted
 
     @cached_property
     def trouble(self) -> Trouble | None:
@@ -87,11 +84,8 @@ class Facts:
     @property
     def because(self) -> str:
         """What happens now, in a sentence."""
-        if not self.step.done:
-            return self.step.because
-        if len(self.living) > self.wanted:
-            return f"{len(self.living) - self.wanted} pods more than wanted are going away"
-        return "the Deployment controller has not caught up yet"
+        surplus = len(self.living) - self.wanted
+        return f"{surplus} pods more than wanted are going away" if self.step.done else self.step.because
 
     def _evidence(self, pods: Sequence[Manifest]) -> Evidence:
         snapshot = self.snapshot

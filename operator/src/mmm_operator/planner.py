@@ -11,6 +11,7 @@ from mmm_operator.builders.claim import build_claim
 from mmm_operator.builders.deployment import build_deployment, rebuild_deployment
 from mmm_operator.builders.disruption import build_disruption_budget, needs_disruption_budget
 from mmm_operator.builders.service import build_service
+from mmm_operator.diagnose import next_look
 from mmm_operator.drift import first_difference, with_applied_hash
 from mmm_operator.plan import Apply, Delete, Plan
 from mmm_operator.report import report_events, report_status
@@ -65,6 +66,8 @@ def _waits(facts: Facts, now: datetime) -> Iterator[float]:
         yield UNREAD_SECONDS
     if facts.goal is not None and facts.goal.due is not None and not facts.goal.stuck:
         yield max(1.0, (facts.goal.due - now).total_seconds())
+    if (look := next_look(facts.snapshot.pods, now)) is not None:
+        yield look
 
 
 def _applies(facts: Facts, desired: Sequence[Manifest]) -> Iterator[Apply]:

@@ -155,12 +155,6 @@ def revision_id(deployment: Manifest) -> str:
     return str(labels.get(names.LABEL_REVISION) or deployment["metadata"]["name"])
 
 
-def speaks_of_spec(deployment: Manifest) -> bool:
-    """Whether the status of a Deployment is about its present spec."""
-    generation: int = deployment["metadata"].get("generation", 0)
-    return bool(deployment.get("status", {}).get("observedGeneration", 0) >= generation)
-
-
 def pod_revision(pod: Manifest) -> str:
     """The revision that a pod runs."""
     return str(pod["metadata"].get("labels", {}).get(names.LABEL_REVISION, ""))
@@ -192,9 +186,10 @@ def _server_image(template: Manifest) -> str:
 
 def _deadline_exceeded(deployment: Manifest) -> bool:
     # A verdict of an older generation speaks of another size.
+    generation = deployment["metadata"].get("generation", 0)
+    current = deployment.get("status", {}).get("observedGeneration", 0) >= generation
     verdicts = _conditions(deployment, "Progressing")
-    exceeded = any(item.get("reason") == "ProgressDeadlineExceeded" for item in verdicts)
-    return exceeded and speaks_of_spec(deployment)
+    return current and any(item.get("reason") == "ProgressDeadlineExceeded" for item in verdicts)
 
 
 def _due(spec: Manifest, pods: Sequence[Manifest]) -> datetime | None:

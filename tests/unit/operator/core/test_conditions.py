@@ -90,11 +90,6 @@ def cached(*pods: Any, **fields: Any) -> Snapshot:
     return make_snapshot(CACHED, [make_deployment(CACHED, 2, ready=0)], pods, **fields)
 
 
-def changed(deployment: Manifest) -> Manifest:
-    """The Deployment after its spec was changed, its controller still asleep."""
-    return {**deployment, "metadata": {**deployment["metadata"], "generation": 2}}
-
-
 CACHED = SICK = CASES_DRAFT
 SICK_SERVED = status_of(make_snapshot(SICK, [make_deployment(SICK, 2)], serving_pods(SICK, 2)))
 FETCHER = names.CONTAINER_FETCHER
@@ -303,11 +298,6 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
             NEXT, [make_deployment(CLIP, 0), make_deployment(NEXT, 2)], [*serving_pods(NEXT, 2), *serving_pods(CLIP, 1)]
         ),
         {"Ready": ("False", "RollingOut")},
-    ),
-    (
-        "the Deployment's status is about another spec",
-        make_snapshot(CLIP, [changed(make_deployment(CLIP, 2))], serving_pods(CLIP, 2), **SERVED),
-        {"Ready": ("False", "Scaling")},
     ),
     (
         "nobody has looked at the volume",
