@@ -35,8 +35,8 @@ class Executor:
         """Writes the plan: children in its order, then deletions, the status, and events only after the status.
 
         The status is written even when a child could not be: it says why something is wrong. With `defer_status` it
-        is written in that case only. Raises Taken before it, Refused for the children that the API server refuses, Conflict or
-        Transient when another attempt may succeed.
+        is written in that case only. Raises Taken before it, Refused for the children that the API server refuses,
+        Conflict or Transient when another attempt may succeed.
         """
         failures = await self._write_children(plan, snapshot)
         _raise_taken(failures)
