@@ -1,6 +1,7 @@
 """The status and the events that a plan writes."""
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -11,14 +12,16 @@ from mmm_operator.api.status import Status
 from mmm_operator.plan import Event, Plan
 from mmm_operator.planner import UNREAD_SECONDS, plan
 from mmm_operator.report import report_events, timestamp
-from mmm_operator.snapshot import Snapshot
+from mmm_operator.snapshot import Manifest, Snapshot
 from tests.unit.operator.core.build import (
     IMAGE,
     NOW,
     SETTINGS,
     digest_of,
+    exited,
     make_deployment,
     make_mmm,
+    make_pod,
     make_report,
     make_snapshot,
     serving_pods,
@@ -163,6 +166,76 @@ def test_a_page_that_makes_no_sense_harms_nobody(seconds: float | None, memory: 
 def test_a_page_that_was_not_read_is_asked_for_again() -> None:
     assert decide(SERVING).requeue_after == UNREAD_SECONDS
     assert decide(with_report()).requeue_after is None
+
+
+# The last failures
+
+
+def failing(*ends: tuple[str, int], status: Status | None = None) -> Snapshot:
+    """A model whose server ended at these moments with these codes, each in a pod of its own."""
+    pods = [
+        make_pod(CLIP, f"clip-{n}").failed("server", with_end(code, at)).build() for n, (at, code) in enumerate(ends)
+    ]
+    return make_snapshot(CLIP, [make_deployment(CLIP, 2, ready=0)], pods, status=status)
+
+
+def with_end(code: int, at: str) -> Manifest:
+    return {"terminated": {**exited(code)["terminated"], "finishedAt": at}}
+
+
+def told(status: Status) -> list[tuple[str, str]]:
+    return [(failure.at, failure.message) for failure in status.last_failures]
+
+
+def test_the_last_failures_are_there_newest_first_and_five_at_most() -> None:
+    status = written(failing(*((f"2026-01-01T00:0{n}:00Z", n) for n in range(1, 8))))
+    assert told(status) == [(f"2026-01-01T00:0{n}:00Z", f"exits with code {n}") for n in (7, 6, 5, 4, 3)]
+    first = status.last_failures[0]
+    assert (first.pod, first.container, first.reason) == ("clip-6", "server", "ContainerFailed")
+
+
+def test_they_stay_when_the_pods_are_gone() -> None:
+    before = written(failing(("2026-01-01T00:01:00Z", 1)))
+    assert written(replace(SERVING, status=before)).last_failures == before.last_failures
+
+
+def test_a_crash_loop_is_told_once_an_hour() -> None:
+    """Every crash has a time of its own; a status write per crash would never end."""
+    first = written(failing(("2026-01-01T00:01:00Z", 1)))
+    assert decide(failing(("2026-01-01T00:09:00Z", 1), status=first)).status is None
+    later = written(failing(("2026-01-01T01:02:00Z", 1), status=first))
+    assert told(later) == [("2026-01-01T01:02:00Z", "exits with code 1")]
+
+
+def test_many_pods_that_fail_alike_are_one_failure() -> None:
+    ends = [(f"2026-01-01T00:0{n}:00Z", 1) for n in range(1, 8)]
+    assert told(written(failing(*ends))) == [("2026-01-01T00:01:00Z", "exits with code 1")]
+
+
+def test_a_failure_without_a_time_is_dated_when_it_is_seen() -> None:
+    """A container that its node lost has none; the next look must not date it anew."""
+    snapshot = failing(("", 255))
+    status = written(snapshot)
+    assert told(status) == [(timestamp(NOW), "exits with code 255")]
+    later = plan(replace(snapshot, status=status), SETTINGS, NOW + timedelta(hours=9)).status or status
+    assert later.last_failures == status.last_failures
+
+
+def test_progress_is_dated_by_what_was_reached() -> None:
+    cluster = Cluster(CLIP)
+    cluster.settle()
+    cluster.version("2")
+    cluster.round()
+    cluster.round()
+    reached = Status.model_validate(cluster.status).rollout
+    assert reached.last_progress_at is not None
+    cluster.now += timedelta(seconds=60)
+    cluster.reconcile()
+    assert Status.model_validate(cluster.status).rollout.last_progress_at == reached.last_progress_at
+    cluster.round()
+    cluster.round()
+    moved = Status.model_validate(cluster.status).rollout
+    assert moved.last_progress_at is None or moved.last_progress_at > reached.last_progress_at
 
 
 # Events
