@@ -124,11 +124,9 @@ class Lease:
         while True:
             await self._acquire()
             try:
-                async with asyncio.TaskGroup() as tasks:
-                    tasks.create_task(work(), name="leader's work")
-                    tasks.create_task(self._keep(), name="lease")
-            except* LeaseLost as lost:
-                log.error("lost the Lease, all work stopped: %s", lost.exceptions[0])
+                await until_one_ends(work(), self._keep())
+            except LeaseLost as lost:
+                log.error("lost the Lease, all work stopped: %s", lost)
             finally:
                 # Not before the work has ended: the next holder begins at once.
                 await self._release()
@@ -229,6 +227,29 @@ class Lease:
             return await self._leases.write_lease(self._manifest(found, free)) is not None
         except Conflict:
             return False
+
+
+async def until_one_ends(*parts: Coroutine[Any, Any, None]) -> None:
+    """Run the parts; when one ends, end the others and wait for them, then raise what went wrong.
+
+    Not a TaskGroup: that forgets that it was cancelled when one of its tasks fails meanwhile.
+    """
+    tasks = [asyncio.create_task(part) for part in parts]
+    told: asyncio.CancelledError | None = None
+    how = asyncio.FIRST_COMPLETED
+    while not all(task.done() for task in tasks):
+        try:
+            await asyncio.wait(tasks, return_when=how)
+        except asyncio.CancelledError as error:
+            told = error
+        if how != asyncio.ALL_COMPLETED:
+            how = asyncio.ALL_COMPLETED
+            for task in tasks:
+                task.cancel()
+    errors = [error for task in tasks if not task.cancelled() and (error := task.exception())]
+    for error in (told, *errors):
+        if error is not None:
+            raise error
 
 
 def holder_of(lease: Manifest) -> str:

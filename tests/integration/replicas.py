@@ -1,0 +1,157 @@
+"""Operators that share a Lease, edits that keep them busy, and what the audit log says of their taking turns."""
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+
+from mmm_operator import names
+from mmm_operator.snapshot import Manifest
+from tests.integration.objects import Objects, eventually
+from tests.integration.operator_process import WRITING, Operator, describe
+
+AGENT = "mmm-operator/"
+EDIT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Operators of which one works at a time; all of them run unless a test has ended one."""
+
+    members: Sequence[Operator]
+
+    def start(self) -> None:
+        """Start those that do not run, and wait until one leads and all are ready."""
+        for member in self.members:
+            if member.process is None or member.process.poll() is not None:
+                member.start()
+        for member in self.members:
+            member.wait_until_ready()
+        self.leader()
+
+    def end(self) -> list[int]:
+        """The exit codes."""
+        for member in self.members:
+            if member.process is not None:
+                member.process.send_signal(signal.SIGCONT)
+        return [member.end() for member in self.members]
+
+    def leader(self) -> Operator:
+        """The one that works, once there is one."""
+        return eventually(lambda: next(filter(leads, self.members), None))
+
+    def complaints(self) -> list[Manifest]:
+        """What went wrong in any of them, except that the Lease was lost: that is what tests do to them."""
+        lines = [line for member in self.members for line in member.complaints()]
+        return [line for line in lines if not line["message"].startswith("lost the Lease")]
+
+
+def leads(member: Operator) -> bool:
+    """Whether it says so; one that does not answer does not lead."""
+    try:
+        return member.metric("mmm_operator_leader") == 1
+    except httpx.TransportError:
+        return False
+
+
+def send(member: Operator, wish: signal.Signals) -> float:
+    """Send a signal; the moment, by the clock of the audit log."""
+    assert member.process is not None
+    moment = time.time()
+    member.process.send_signal(wish)
+    return moment
+
+
+@contextmanager
+def edits(objects: Objects, name: str = "clip") -> Iterator[None]:
+    """The spec changes ten times a second while the block runs, and each change asks for a write."""
+    end = threading.Event()
+
+    def edit() -> None:
+        number = 0
+        while not end.wait(EDIT_SECONDS):
+            number += 1
+            objects.patch(names.KIND, name, {"spec": {"replicas": 1 + number % 3}})
+
+    thread = threading.Thread(target=edit, name="edits")
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+@dataclass(frozen=True, order=True)
+class Write:
+    """One write of an operator: when it came in, when it was done, by whom, and what it was."""
+
+    begin: float
+    end: float
+    agent: str
+    what: str
+    lease: bool
+    done: bool
+
+
+def writes(log: Path, since: int, namespaces: Sequence[str]) -> list[Write]:
+    """What operators wrote to these namespaces, in the order in which it came in."""
+    found = []
+    with log.open("rb") as lines:
+        lines.seek(since)
+        for line in lines:
+            if not line.endswith(b"\n"):
+                break  # still being written
+            entry = json.loads(line)
+            mine = entry["verb"] in WRITING and entry.get("userAgent", "").startswith(AGENT)
+            if mine and entry["objectRef"].get("namespace") in namespaces:
+                found.append(_write(entry))
+    return sorted(found)
+
+
+def _write(entry: Manifest) -> Write:
+    return Write(
+        begin=_moment(entry["requestReceivedTimestamp"]),
+        end=_moment(entry["stageTimestamp"]),
+        agent=entry["userAgent"],
+        what=describe(entry),
+        lease=entry["objectRef"]["resource"] == "leases",
+        done=entry.get("responseStatus", {}).get("code", 0) < 300,
+    )
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def intrusions(found: Sequence[Write]) -> list[str]:
+    """Writes that came in before their replica held the Lease, or were not done when another took it."""
+    taken = [write for write in found if write.lease and write.done]
+    wrong = []
+    for write in found:
+        if write.lease:
+            continue
+        before = [lease for lease in taken if lease.end <= write.begin]
+        after = [lease for lease in taken if lease.begin <= write.end]
+        if not before or before[-1].agent != write.agent or after[-1].agent != write.agent:
+            wrong.append(f"{write.what} by {write.agent} at {write.begin:.3f}")
+    return wrong
+
+
+def first_write_of_another(found: Sequence[Write], agent: str) -> float:
+    """When somebody else than `agent` changed anything but the Lease for the first time."""
+    moments = [write.begin for write in found if not write.lease and write.agent != agent]
+    assert moments, "nobody else wrote anything"
+    return min(moments)
+
+
+def last_agent(found: Sequence[Write]) -> str:
+    """Who wrote last."""
+    return next(write.agent for write in reversed(found) if not write.lease)
