@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from mmm_operator.errors import OperatorError, SettingsError
 from mmm_operator.offline.arguments import add_arguments
+from mmm_operator.settings import explain_settings
 from mmm_operator.version import version
 
 log = logging.getLogger(__name__)
@@ -37,10 +38,13 @@ def _parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
         if name == "plan":
             add_arguments(command)
+        if name == "run":
+            command.formatter_class = argparse.RawDescriptionHelpFormatter
+            command.epilog = f"environment:\n{explain_settings()}"
     return parser
 
 
-# Each command imports what it needs itself: printing the CRD needs no cluster libraries.
+# Each command imports what it needs itself: printing the CRD or a plan needs no cluster libraries.
 def _run(_: argparse.Namespace) -> int:
     from mmm_operator.runtime.logs import set_up_logs
     from mmm_operator.runtime.run import run

@@ -3,6 +3,7 @@
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -61,6 +62,16 @@ def load_settings(server_image: str | None = None) -> Settings:
         return Settings() if server_image is None else Settings(server_image=server_image)
     except ValidationError as error:
         raise SettingsError("; ".join(map(_sentence, error.errors(include_url=False)))) from None
+
+
+def explain_settings() -> str:
+    """One paragraph for each setting: its name, what it means and its default."""
+    return "\n".join(_explain(name, field) for name, field in Settings.model_fields.items())
+
+
+def _explain(name: str, field: FieldInfo) -> str:
+    default = "required" if field.is_required() else f"default: {field.default or 'empty'}"
+    return f"  MMM_OPERATOR_{name.upper()} ({default})\n      {field.description}"
 
 
 def _sentence(mistake: ErrorDetails) -> str:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from mmm_operator.__main__ import main
 from mmm_operator.errors import SettingsError
-from mmm_operator.settings import load_settings
+from mmm_operator.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +33,12 @@ def test_a_mistake_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: str,
         return
     with pytest.raises(SettingsError, match=words):
         load_settings()
+
+
+def test_the_help_explains_every_setting_and_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    text = capsys.readouterr().out
+    assert [name for name in Settings.model_fields if f"MMM_OPERATOR_{name.upper()} (" not in text] == []
+    assert "MMM_OPERATOR_SERVER_IMAGE (required)" in text
+    assert "MMM_OPERATOR_NAMESPACES (default: empty)" in text
