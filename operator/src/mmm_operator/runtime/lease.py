@@ -246,10 +246,10 @@ async def until_one_ends(*parts: Coroutine[Any, Any, None]) -> None:
             how = asyncio.ALL_COMPLETED
             for task in tasks:
                 task.cancel()
-    errors = [error for task in tasks if not task.cancelled() and (error := task.exception())]
-    for error in (told, *errors):
-        if error is not None:
-            raise error
+    problems = [told, *(task.exception() for task in tasks if not task.cancelled())]
+    for problem in problems:
+        if problem is not None:
+            raise problem
 
 
 def holder_of(lease: Manifest) -> str:
