@@ -84,10 +84,9 @@ async def crashed(stage: Stage, plan: Plan, reference: Ending) -> str:
 
 async def _succeed(stage: Stage, killed: asyncio.Event) -> None:
     await killed.wait()
-    now = asyncio.get_running_loop().time()
     if stage.operator.pid is not None:
         await stage.succeed(stage.operator.pid)
-    await stage.watching(since=now)
+    await stage.watching()
 
 
 async def _compare(stage: Stage, story: str, reference: Ending) -> str:
@@ -127,7 +126,7 @@ def _ending(stage: Stage) -> Ending:
 async def _new_model(stage: Stage) -> AsyncIterator[None]:
     """A name that was not used yet; afterwards the object is gone, and the operator is as it was started first."""
     stage.model = f"clip-{next(_numbers):04}"
-    stage.proxy.seen.clear()
+    stage.proxy.seen[:] = [seen for seen in stage.proxy.seen if seen.request.is_watch]
     try:
         yield
     finally:

@@ -135,11 +135,19 @@ class Strike:
         return reply
 
 
+class Mode(StrEnum):
+    """What a Replay does."""
+
+    RECORD = "record"
+    PASS = "pass"
+    REPLAY = "replay"
+
+
 class Replay:
-    """Answers lists as they were answered while `recording`; a page that was not recorded is asked for."""
+    """Answers lists as they were answered while it recorded; a page that was not recorded is asked for."""
 
     def __init__(self) -> None:
-        self.recording = True
+        self.mode = Mode.PASS
         self.replayed = 0
         self._pages: dict[tuple[str, bool], Reply] = {}
 
@@ -147,10 +155,10 @@ class Replay:
         """See `proxy.Fault`."""
         page = (request.target, "PartialObjectMetadata" in request.headers.get("Accept", ""))
         known = self._pages.get(page)
-        if not self.recording and known is not None:
+        if self.mode is Mode.REPLAY and known is not None:
             self.replayed += 1
             return known
         reply = await forward(request)
-        if self.recording:
+        if self.mode is Mode.RECORD:
             self._pages[page] = reply
         return reply

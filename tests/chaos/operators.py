@@ -60,6 +60,7 @@ class OperatorProcess:
         self.log = log
         self.port = free_ports(1)[0]
         self.starts = 0
+        self.started = 0.0  # on the loop's clock
         self.files: int | None = None
         self.settings = {
             "KUBECONFIG": str(kubeconfig),
@@ -90,6 +91,7 @@ class OperatorProcess:
         assert self.pid is None
         environment = {**os.environ, **self.settings}
         self.starts += 1
+        self.started = asyncio.get_running_loop().time()
         if COLD:
             with self.log.open("ab") as output:
                 self._cold = await asyncio.create_subprocess_exec(

@@ -76,12 +76,12 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """What the operator gets; `lines` for a watch. `then` is called when it is out."""
+    """What the operator gets; `lines` for a watch, to be read and closed. `then` is called when it is out."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    lines: AsyncIterator[bytes] | None = None
+    lines: aiohttp.ClientResponse | None = None
     then: Callable[[], object] | None = None
 
 
@@ -207,9 +207,10 @@ class Proxy:
         try:
             reply = await self._faulty(tuple(self._faults), asked)
             self._note(asked, reply.status)
-            if reply.lines is not None:
-                return await self._stream(request, asked, reply)
-            return await _answer(request, reply)
+            if reply.lines is None:
+                return await _answer(request, reply)
+            async with reply.lines as lines:
+                return await self._stream(request, asked, reply, lines)
         except (Dropped, aiohttp.ClientError, ConnectionError):
             self._note(asked, 0)
             transport.abort()
@@ -240,18 +241,19 @@ class Proxy:
         )
         kept = {name: value for name, value in response.headers.items() if name.lower() not in HOP}
         if request.is_watch and response.status == 200:
-            return Reply(200, kept, lines=_lines(response))
+            return Reply(200, kept, lines=response)
         async with response:
             return Reply(response.status, kept, await response.read())
 
-    async def _stream(self, request: web.BaseRequest, asked: Request, reply: Reply) -> web.StreamResponse:
+    async def _stream(
+        self, request: web.BaseRequest, asked: Request, reply: Reply, lines: aiohttp.ClientResponse
+    ) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=dict(reply.headers))
         response.enable_chunked_encoding()
         await response.prepare(request)
         assert isinstance(request.transport, asyncio.Transport)
-        assert reply.lines is not None
         stream = Stream(asked, response, request.transport)
-        stream.pump = asyncio.ensure_future(self._pump(stream, reply.lines))
+        stream.pump = asyncio.ensure_future(self._pump(stream, lines))
         self.streams.add(stream)
         try:
             await asyncio.wait({stream.pump})
@@ -263,8 +265,8 @@ class Proxy:
             self.streams.discard(stream)
         return response
 
-    async def _pump(self, stream: Stream, lines: AsyncIterator[bytes]) -> None:
-        async for line in lines:
+    async def _pump(self, stream: Stream, lines: aiohttp.ClientResponse) -> None:
+        while line := await lines.content.readline():
             for changed in await self._through_faults(stream, line):
                 await stream.send(changed)
 
@@ -274,12 +276,6 @@ class Proxy:
             if matches(stream.request):
                 lines = [changed for one in lines for changed in await fault(stream, one)]
         return lines
-
-
-async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    async with response:
-        while line := await response.content.readline():
-            yield line
 
 
 async def _answer(request: web.BaseRequest, reply: Reply) -> web.Response:

@@ -157,12 +157,13 @@ class Stage:
                 await self.operator.ended()
                 await self.operator.start()
 
-    async def watching(self, since: float = 0.0) -> None:
-        """Return once an operator has begun to watch, after this moment of the loop's clock."""
+    async def watching(self) -> None:
+        """Return once the operator that was started last has begun to watch."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not any(  # noqa: ASYNC110  (the proxy's record tells nobody)
-                seen.at > since and seen.request.is_watch and seen.request.resource == names.PLURAL
+                seen.at > self.operator.started
                 for seen in reversed(self.proxy.seen)
+                if seen.request.is_watch and seen.request.resource == names.PLURAL
             ):
                 await asyncio.sleep(0.05)
 
@@ -205,6 +206,7 @@ class Stage:
 
     async def quiet(self, seconds: float = QUIET_SECONDS) -> None:
         """Return once the operator has written nothing for so long, counted from when it last began to watch."""
+        await self.watching()
         loop = asyncio.get_running_loop()
         while (rest := self._active() + seconds - loop.time()) > 0:  # noqa: ASYNC110  (silence makes no event)
             await asyncio.sleep(rest)
@@ -246,7 +248,14 @@ class Stage:
 def _essence(thing: Any) -> Any:
     if isinstance(thing, dict):
         return {key: _essence(value) for key, value in thing.items() if key not in INCIDENTAL}
-    return [_essence(item) for item in thing] if isinstance(thing, list) else thing
+    if isinstance(thing, list):
+        # What the autoscaler says changes when it has looked for the first time, after a quarter of a minute.
+        return [_essence(item) for item in thing if not _is_autoscalers(item)]
+    return thing
+
+
+def _is_autoscalers(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") == "AutoscalingActive"
 
 
 async def _make_namespace(ground: Ground, namespace: str) -> None:

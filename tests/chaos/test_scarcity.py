@@ -30,7 +30,6 @@ async def test_what_is_deleted_while_the_operator_is_away_is_collected(open_stag
         kinds = (names.KIND, "Deployment", "Service", "PodDisruptionBudget", "Pod")
         what = await outcome(stage, lambda: not any(stage.children(kind) for kind in kinds), COLLECTED_SECONDS)
         before = stage.world.counts(stage.namespace, stage.model)
-        stage.proxy.seen.clear()
         await stage.operator.start()
         await stage.watching()
         await stage.quiet()

@@ -131,7 +131,7 @@ async def one_seat(api: Api) -> AsyncIterator[None]:
     }
     schema = {
         "priorityLevelConfiguration": {"name": "chaos-one-seat"},
-        "matchingPrecedence": 1,
+        "matchingPrecedence": 2,
         "distinguisherMethod": {"type": "ByUser"},
         "rules": [{"subjects": [subject], "resourceRules": [resources]}],
     }

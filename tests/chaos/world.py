@@ -8,8 +8,8 @@ import contextlib
 import json
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -121,7 +121,7 @@ class Api:
             found: Manifest = json.loads(text)
             return found
 
-    async def events(self, kind: str) -> AsyncIterator[tuple[str, Manifest]]:
+    async def events(self, kind: str) -> AsyncGenerator[tuple[str, Manifest], None]:
         """What there is, as `LISTED` with all of it, and then what changes; ends when the connection does."""
         listed = await self._call("GET", path(kind, None))
         assert listed is not None
@@ -200,13 +200,14 @@ class World:
     async def _watch(self, kind: str) -> None:
         while True:
             with contextlib.suppress(aiohttp.ClientError, AssertionError, ValueError):
-                async for type_, thing in self.api.events(kind):
-                    if type_ == "LISTED":
-                        self._relist(kind, thing["items"])
-                    else:
-                        self._take(kind, type_, thing)
-                    for event in self._waiting:
-                        event.set()
+                async with aclosing(self.api.events(kind)) as events:
+                    async for type_, thing in events:
+                        if type_ == "LISTED":
+                            self._relist(kind, thing["items"])
+                        else:
+                            self._take(kind, type_, thing)
+                        for event in self._waiting:
+                            event.set()
             await asyncio.sleep(0.2)  # the API server is away
 
     def _relist(self, kind: str, items: list[Manifest]) -> None:
