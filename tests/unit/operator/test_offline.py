@@ -195,6 +195,38 @@ def test_children_without_their_object_still_belong_to_it(plan: Plan) -> None:
     assert not [line for line in printed.lines if line.startswith(("create", "update", "delete"))]
 
 
+def test_events_of_the_dump_explain_a_pod_that_says_nothing_itself(plan: Plan) -> None:
+    cluster = settled(CLIP)
+    pod = cluster.pods[0]
+    pod.turn("starting", "2026-01-01T00:00:00Z")
+    cluster.update_statuses()
+    event = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "type": "Warning",
+        "metadata": {"name": "e", "namespace": NAMESPACE, "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "involvedObject": {"kind": "Pod", "uid": f"uid-{pod.name}"},
+        "reason": "FailedMount",
+        "message": 'MountVolume.SetUp failed for volume "models"',
+    }
+    dump = as_dump(cluster)
+    for item in dump["items"]:
+        if item["kind"] == "Pod" and item["metadata"]["name"] == pod.name:
+            unready = {"type": "PodReadyToStartContainers", "status": "False"}
+            item["status"] = {"phase": "Pending", "conditions": [unready]}
+    dump["items"].append(event)
+    printed = plan("-f", "clip.yaml", "--state", "state.yaml", clip=as_file(CLIP), state=dump)
+    assert 'MountVolume.SetUp failed for volume "models"' in printed.out
+
+
+def test_an_object_on_its_way_out_is_left_to_the_garbage_collector(plan: Plan) -> None:
+    dump = as_dump(Cluster(CLIP))
+    dump["items"][0]["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    printed = plan("--state", "state.yaml", state=dump)
+    assert (printed.code, printed.lines[0]) == (0, f"{NAMESPACE}/clip: nothing to do")
+    assert "garbage collector" in printed.out
+
+
 @pytest.mark.parametrize("output", ["yaml", "json"])
 def test_for_programs_the_whole_manifests_are_there(plan: Plan, output: str) -> None:
     printed = plan("-f", "clip.yaml", "--digest", DIGEST, "-o", output, clip=as_file(CLIP))

@@ -10,7 +10,7 @@ EPILOG = f"""\
 exit codes: {NOTHING} nothing to do, {CHANGES} something would be written, {USAGE} wrong usage or wrong files.
 
 A state is what this prints, in one file or in several in a directory; whatever is missing does not exist:
-  kubectl get {",".join(RESOURCES[kind].plural for kind in WATCHED)} -n NAMESPACE -o yaml > state.yaml
+  kubectl get {",".join(RESOURCES[kind].plural for kind in WATCHED)},events -n NAMESPACE -o yaml > state.yaml
 With --state alone, all MultimodalModels of the state are looked at: what would this version of the operator change?
 The operator's settings are taken from MMM_OPERATOR_* in the environment, as by `run`.
 """

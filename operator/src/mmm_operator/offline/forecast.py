@@ -16,6 +16,7 @@ from mmm_operator.sources.question import Question
 
 # What an object that does not exist yet has instead of a uid.
 NO_UID = "not-created-yet"
+DELETED = "the object is being deleted: its children go with it, by the garbage collector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,10 @@ def forecast(key: Key, raw: Manifest, state: State, digest: str | None, settings
         children=ours,
         foreign=foreign,
         pods=state.pods(key),
+        pod_events=state.warnings(key.namespace),
     )
+    if meta.deletion_timestamp is not None:
+        return Forecast(snapshot, Plan(because=DELETED), tuple(notes))
     return Forecast(snapshot, plan(snapshot, settings, now), tuple(notes))
 
 

@@ -16,6 +16,7 @@ class State:
 
     models: dict[Key, Document] = field(default_factory=dict)
     _pods: dict[str, list[Manifest]] = field(default_factory=lambda: defaultdict(list))
+    _warnings: dict[str, list[Manifest]] = field(default_factory=lambda: defaultdict(list))
     _others: dict[str, list[Manifest]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
@@ -34,6 +35,8 @@ class State:
             self.models[Key(namespace, meta.get("name", ""))] = document
         elif item["kind"] == "Pod":
             self._pods[namespace].append(item)
+        elif item["kind"] == "Event":
+            self._warnings[namespace] += [item] if item.get("type") == "Warning" else []
         elif meta.get("name"):
             self._others[namespace].append(item)
 
@@ -43,7 +46,7 @@ class State:
         return None if document is None else document.content
 
     def others(self, namespace: str) -> list[Manifest]:
-        """Everything in a namespace that is neither a pod nor a MultimodalModel."""
+        """Everything in a namespace that is no pod, no event and no MultimodalModel."""
         return self._others.get(namespace, [])
 
     def pods(self, key: Key) -> tuple[Manifest, ...]:
@@ -51,6 +54,10 @@ class State:
         wanted = names.pod_selector(key.name).items()
         pods = self._pods.get(key.namespace, ())
         return tuple(pod for pod in pods if wanted <= pod["metadata"].get("labels", {}).items())
+
+    def warnings(self, namespace: str) -> tuple[Manifest, ...]:
+        """The Warning events of a namespace."""
+        return tuple(self._warnings.get(namespace, ()))
 
     def owner_uid(self, key: Key) -> str | None:
         """The uid that the children say their MultimodalModel has; None when no child of it was dumped."""
