@@ -42,7 +42,7 @@ def _creation(found: Measured) -> list[tuple[str, Figure]]:
         ("of which events", Figure(found.writes.get("create events", 0) / n, "writes", "lower")),
         ("writes that changed nothing", Figure(sum(found.needless.values()), f"of {found.probes} objects", "lower", 0)),
         ("refused writes", Figure(sum(found.refused.values()), "writes", "lower", 0)),
-        ("reads per object", Figure(sum(found.reads.values()) / n, "reads", "lower", 0)),
+        ("reads per object", Figure(sum(found.reads.values()) / n, "reads", "lower")),
         ("CPU per object", Figure(1000 * found.cpu_seconds / n, "ms", "lower", 20)),
         ("memory, empty", Figure(found.memory_empty, "MiB", "lower")),
         ("memory", Figure(found.memory_settled, "MiB", "lower", 400 if large else 150)),
