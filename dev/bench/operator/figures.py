@@ -1,5 +1,6 @@
 """From raw outcomes to figures with units and targets, and to tables for people."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 
@@ -52,14 +53,15 @@ def _creation(found: Measured) -> list[tuple[str, Figure]]:
 
 
 def _reaction(found: Measured) -> list[tuple[str, Figure]]:
+    missed = ("edits without a child write", Figure(found.edits - len(found.reactions), "edits", "lower", 0))
     if not found.reactions:
-        return []
+        return [missed] if found.edits else []
     times = sorted(1000 * seconds for seconds in found.reactions)
-    edits = len(times)
     return [
+        missed,
         ("edit to first child write, p50", Figure(statistics.median(times), "ms", "lower", 25)),
-        ("edit to first child write, p90", Figure(times[min(edits - 1, round(0.9 * edits))], "ms", "lower")),
-        ("writes per edit", Figure(sum(found.edit_writes.values()) / edits, "writes", "lower")),
+        ("edit to first child write, p90", Figure(times[math.ceil(0.9 * len(times)) - 1], "ms", "lower")),
+        ("writes per edit", Figure(sum(found.edit_writes.values()) / found.edits, "writes", "lower")),
     ]
 
 
@@ -128,7 +130,7 @@ def requests(found: Measured) -> list[list[str]]:
     parts += [("restart", {**found.restart.writes, **found.restart.reads})] if found.restart else []
     parts += [("nodes", found.ready.writes)] if found.ready else []
     parts += [("refused", found.refused), ("needless", found.needless)]
-    share = {"edit": max(1, len(found.reactions)), "needless": max(1, found.probes)}
+    share = {"edit": max(1, found.edits), "needless": max(1, found.probes)}
     rows = [
         [part, kind, str(count), f"{count / share.get(part, found.objects):.2f}"]
         for part, counts in parts

@@ -5,7 +5,6 @@ cores it costs about a tenth of what the API server itself needs for a write, an
 """
 
 import http.client
-import itertools
 import json
 import ssl
 import threading
@@ -87,8 +86,3 @@ def write_all(kubeconfig: Path, calls: Sequence[Call]) -> None:
         thread.join()
     if failures:
         raise failures[0]
-
-
-def in_turn(groups: Sequence[Sequence[Call]]) -> list[Call]:
-    """The calls of all groups, one group after the other."""
-    return list(itertools.chain.from_iterable(groups))

@@ -55,6 +55,7 @@ class Measured:
     memory_empty: float = 0.0
     memory_settled: float = 0.0
     memory_peak: float = 0.0
+    edits: int = 0
     reactions: list[float] = field(default_factory=list)
     edit_writes: dict[str, int] = field(default_factory=dict)
     restart: Restart | None = None

@@ -75,6 +75,7 @@ def react(stage: Stage, operator: Operator, found: Measured) -> None:
     connection.close()
     settle(stage, found.objects, QUIET_AFTER_RESTART_SECONDS)
     requests = trail.requests[before:]
+    found.edits = len(edited)
     found.reactions = [seconds for number in edited if (seconds := _reaction(requests, number)) is not None]
     found.edit_writes = by_kind(request for request in requests if request.ours and request.write)
 

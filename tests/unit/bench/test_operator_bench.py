@@ -144,6 +144,7 @@ def outcome(objects: int = 1000) -> Measured:
         memory_empty=60.0,
         memory_settled=160.0,
         memory_peak=170.0,
+        edits=3,
         reactions=[0.010, 0.020, 0.090],
         edit_writes={"patch deployments": 3},
         restart=Restart(3.0, 2.5, 150.0, {}, {"list deployments": 1}),
@@ -159,11 +160,18 @@ def test_figures_are_per_object_and_measured_by_their_targets() -> None:
     assert found["writes per object, N=1000"].target == 6
     assert found["CPU per object, N=1000"].value == pytest.approx(12.0)
     assert found["edit to first child write, p50, N=1000"].value == pytest.approx(20.0)
+    assert found["edit to first child write, p90, N=1000"].value == pytest.approx(90.0)
     assert figures(outcome(5000))["memory, N=5000"].target == 400
 
 
+def test_an_edit_that_was_not_answered_is_no_quick_answer() -> None:
+    for reactions in ([], [0.010]):
+        found = figures(replace(outcome(), edits=2, reactions=reactions))["edits without a child write, N=1000"]
+        assert (found.value, found.target) == (2 - len(reactions), 0)
+
+
 def test_phases_that_were_left_out_leave_no_figures() -> None:
-    bare = replace(outcome(), restart=None, idle=None, reactions=[])
+    bare = replace(outcome(), restart=None, idle=None, edits=0, reactions=[])
     assert not [name for name in figures(bare) if name.startswith(("restart", "idle", "edit"))]
     assert growth([bare])[1][-3:] == ["–", "–", "–"]
 
