@@ -84,7 +84,8 @@ def falsehoods(mmm: Manifest, found: list[Manifest], pods: list[Manifest]) -> li
         "there is a Service": len(by_kind["Service"]) >= 1,
         "an autoscaler is there when wanted": bool(by_kind["HorizontalPodAutoscaler"]) == ("autoscaling" in spec),
         "the selector is set": bool(status.get("selector")),
-        "history is bounded": len(deployments) <= spec["revisionHistoryLimit"],
+        # The revision that served last is kept besides, while nothing is wanted.
+        "history is bounded": len(deployments) <= spec["revisionHistoryLimit"] + (wanted == 0),
         "every condition speaks of this generation": all(
             item["observedGeneration"] == mmm["metadata"]["generation"] for item in status["conditions"]
         ),

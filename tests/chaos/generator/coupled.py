@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.chaos.generator.fitting import fit
 from tests.chaos.generator.moves import Move, Verdict, brief
-from tests.chaos.generator.offer import PRIORITY_CLASS, SERVICE_ACCOUNT, URIS, VERSIONS, Offer
+from tests.chaos.generator.offer import SECRETS, UNSEEN, URIS, VERSIONS, Offer
 from tests.chaos.generator.schema import Schema, Spec
 
 CLAIM = {"size": "1Gi"}
@@ -163,6 +163,22 @@ def hopeless_moves(schema: Schema, offer: Offer) -> Iterator[Move]:
             "storage.endpoint",
             lambda spec: _storage(spec, endpoint="http://127.0.0.1:1"),
         ),
+        "another version in a region that is not there": (
+            "storage.region",
+            lambda spec: _elsewhere(spec, region="nowhere-1"),
+        ),
+        "another version with a Secret that is not there": (
+            "storage.credentialsSecretRef.name",
+            lambda spec: _elsewhere(spec, credentialsSecretRef={"name": "nobody"}),
+        ),
+        "another version with a key that the Secret lacks": (
+            "storage.credentialsSecretRef.accessKeyIDKey",
+            lambda spec: _elsewhere(spec, credentialsSecretRef={"name": SECRETS[0], "accessKeyIDKey": "nothing"}),
+        ),
+        "another version in a bucket that is a host name": (
+            "storage.addressingStyle",
+            lambda spec: _elsewhere(spec, addressingStyle="Virtual"),
+        ),
         "TLS where there is none": (
             "storage.insecureSkipTLSVerify",
             lambda spec: _storage(spec, endpoint=_https(offer), insecureSkipTLSVerify=True),
@@ -213,6 +229,12 @@ def _storage(spec: Spec, **fields: object) -> None:
     spec["storage"] |= fields
 
 
+def _elsewhere(spec: Spec, **fields: object) -> None:
+    # Versions that serve or served are not asked for again.
+    _model(spec, version=UNSEEN)
+    _storage(spec, **fields)
+
+
 def _https(offer: Offer) -> str:
     return offer.bucket.server.endpoint.replace("http:", "https:")
 
@@ -226,6 +248,3 @@ def _top(spec: Spec, field: str, value: Any) -> None:
 
 def _service(spec: Spec, field: str, value: dict[str, str]) -> None:
     spec.setdefault("service", {})[field] = value
-
-
-__all__ = ["PRIORITY_CLASS", "SERVICE_ACCOUNT", "coupled_moves", "hopeless_moves"]

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from tests.chaos.generator.fitting import fit
-from tests.chaos.generator.offer import Offer, concrete
+from tests.chaos.generator.offer import NEEDED, Offer, concrete
 from tests.chaos.generator.schema import Field, Schema, Spec, drop, look, put, walk
 from tests.chaos.generator.values import forbidden_values
 
@@ -49,7 +49,7 @@ def field_moves(schema: Schema, offer: Offer, rng: random.Random) -> Iterator[Mo
             values = offer.values(field)
             for value in rng.sample(values, min(len(values), VALID_PER_FIELD)):
                 yield _set(schema, field, value)
-            if not field.required:
+            if not field.required and str(field) not in NEEDED:
                 yield _unset(schema, field)
         wrong = forbidden_values(field.schema, field.required)
         for value in rng.sample(wrong, min(len(wrong), INVALID_PER_FIELD)):

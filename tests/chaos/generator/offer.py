@@ -11,11 +11,16 @@ from tests.integration.bucket import BUCKET, Bucket
 URIS = (f"s3://{BUCKET}/fox", f"s3://{BUCKET}/owl")
 # Versions that a YAML parser or a careless comparison would take for something else are among them.
 VERSIONS = ("1", "2", "007", "1e3", "null")
+# Published, but chosen by hopeless moves only.
+UNSEEN = "3"
 PRIORITY_CLASS = "chaos-high"
 SERVICE_ACCOUNT = "chaos-server"
 SECRETS = ("s3", "s3-again")
 SESSION_TOKEN = "SESSION_TOKEN"
 OTHER_KEYS = {"accessKeyIDKey": "id.of-key", "secretAccessKeyKey": "secret_of.key"}
+
+# Without these the model is sought elsewhere.
+NEEDED = frozenset({"storage.endpoint"})
 
 Path = tuple[str, ...]
 
@@ -31,7 +36,9 @@ class Offer:
     def publish(cls, bucket: Bucket) -> "Offer":
         """Every version under every uri, in a bucket that is empty."""
         found = {
-            (uri, version): bucket.publish(uri.rpartition("/")[2], version) for uri in URIS for version in VERSIONS
+            (uri, version): bucket.publish(uri.rpartition("/")[2], version)
+            for uri in URIS
+            for version in (*VERSIONS, UNSEEN)
         }
         return cls(bucket, found)
 
@@ -55,6 +62,7 @@ class Offer:
             "model.version": VERSIONS,
             "model.digest": (),  # belongs to a version: see `coupled`
             "storage.endpoint": (f"http://127.0.0.1:{port}", f"http://localhost:{port}"),
+            "storage.region": (self.bucket.server.region,),
             "storage.addressingStyle": ("Auto", "Path"),
             "storage.credentialsSecretRef.name": SECRETS,
             "storage.credentialsSecretRef.accessKeyIDKey": ("AWS_ACCESS_KEY_ID", OTHER_KEYS["accessKeyIDKey"]),
@@ -77,8 +85,6 @@ class Offer:
             "cache.claimTemplate.size": ("1Gi", "1024Mi", 1073741824),  # an unbound claim cannot grow
             "resources.requests.*": ("100m", "1", 1, "0.5", "1000m"),
             "resources.limits.*": ("2", 4, "4000m", "2.5"),
-            # The length that the schema allows is longer than a name may be.
-            "storage.credentialsSecretRef.*": (),
         }
 
 

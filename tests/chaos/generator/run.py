@@ -4,7 +4,7 @@ import asyncio
 import copy
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from mmm_operator.kube.resources import path
 from mmm_operator.snapshot import Manifest
 from tests.chaos.essence import Children, children, conditions, falsehoods, wanted_children
 from tests.chaos.generator.chains import Chain, Operation
-from tests.chaos.generator.moves import Verdict
+from tests.chaos.generator.moves import Verdict, brief
 from tests.chaos.generator.offer import OTHER_KEYS, PRIORITY_CLASS, SECRETS, SERVICE_ACCOUNT, SESSION_TOKEN, Offer
 from tests.chaos.generator.propagation import Became, unshown
 from tests.chaos.generator.refusal import complaint
@@ -26,6 +26,7 @@ from tests.chaos.world import World
 NAME = "clip"
 PATIENCE_SECONDS = 60.0
 QUIET_SECONDS = 0.8
+LAG_SECONDS = 10.0
 PATCH = "application/json-patch+json"
 # One change of a spec changes each of these at most so often: away, and back again.
 WRITES_PER_CHILD = 1
@@ -104,13 +105,19 @@ class Space:
         """Return once the status speaks of what was written last, is (or is not) Ready, and no more is written."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            rest = max(0.1, deadline - time.monotonic())
-            await self.place.world.until(lambda: self._arrived(ready), rest, f"Ready={ready}; {self.describe()}")
+            await self.until(lambda: self._arrived(ready), deadline, f"Ready={ready}")
             quiet = self.place.trail.quiet_since(self.namespace) + QUIET_SECONDS - time.monotonic()
             if quiet <= 0:
                 return
             await asyncio.sleep(quiet)
             assert time.monotonic() < deadline, f"no end of writes; {self.describe()}"
+
+    async def until(self, look: Callable[[], object], deadline: float, what: str) -> None:
+        """Return once `look` is true."""
+        try:
+            await self.place.world.until(look, max(0.1, deadline - time.monotonic()), what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.describe()}") from None
 
     def _arrived(self, ready: bool) -> bool:
         mmm = self.mmm()
@@ -145,7 +152,7 @@ def _secret(name: str, offer: Offer) -> Manifest:
     values |= {
         OTHER_KEYS["accessKeyIDKey"]: values["AWS_ACCESS_KEY_ID"],
         OTHER_KEYS["secretAccessKeyKey"]: values["AWS_SECRET_ACCESS_KEY"],
-        SESSION_TOKEN: "",
+        SESSION_TOKEN: "session",
     }
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
 
@@ -181,7 +188,7 @@ class Player:
             assert answer.is_success, f"refused: {answer.text[:500]}"
         await space.at_rest(ready=operation.verdict is Verdict.VALID)
         if operation.verdict is Verdict.VALID:
-            self._check(space, started)
+            await self._check(space, started)
             self._remember(space, number, operation)
 
     async def _refused(self, space: Space, operation: Operation) -> None:
@@ -194,11 +201,14 @@ class Player:
         assert after["spec"] == before["spec"], "a refused change changed the spec"
         assert after["metadata"]["generation"] == before["metadata"]["generation"], "a refused change is a generation"
 
-    def _check(self, space: Space, started: float) -> None:
-        mmm, found = space.mmm(), space.children()
-        lies = falsehoods(mmm, found, space.pods())
-        assert not lies, f"Ready, but not true: {lies}"
-        differences = list(unshown(Became.of(mmm, found)))
+    async def _check(self, space: Space, started: float) -> None:
+        def lies() -> list[str]:
+            return falsehoods(space.mmm(), space.children(), space.pods())
+
+        # The controllers' own status lags behind what they did.
+        patience = time.monotonic() + LAG_SECONDS
+        await space.until(lambda: not lies(), patience, f"Ready, but not true: {lies()}")
+        differences = list(unshown(Became.of(space.mmm(), space.children())))
         assert not differences, "; ".join(differences)
         busy = {name: n for name, n in self._writes(space, started).items() if n > WRITES_PER_CHILD}
         assert not busy, f"written too often: {busy}"
@@ -210,7 +220,10 @@ class Player:
 
     def _remember(self, space: Space, number: int, operation: Operation) -> None:
         now = self.reached[number] = wanted_children(space.mmm(), space.children())
-        if operation.same_as is not None:
+        resized = space.mmm()["spec"]["replicas"] != operation.spec.get("replicas", 1)
+        if (
+            operation.same_as is not None and not resized
+        ):  # the autoscaler may have looked just before it was taken away
             before = self.reached[operation.same_as]
             assert now == before, f"the way back leads elsewhere: {differing(before, now)}"
 
@@ -236,7 +249,7 @@ def differing(wanted: object, found: object, where: str = "") -> str:
         for i, (one, other) in enumerate(zip(wanted, found, strict=True)):
             if one != other:
                 return differing(one, other, f"{where}[{i}]")
-    return f"{where} is {found!r} instead of {wanted!r}"
+    return f"{where} is {brief(found)} instead of {brief(wanted)}"
 
 
 __all__ = ["PRIORITY_CLASS", "Place", "Player", "Space", "differing"]

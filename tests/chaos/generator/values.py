@@ -18,7 +18,7 @@ ODD = (
     *("", " ", "UPPER", "-dash", "dash-", "../up", "a//b", "a b", "tab\t", "line\nbreak", "ümlaut", "模型", "🦊"),
     *("$(X)", "; rm -rf /", "a" * 100_000, "1e999", "-1", "0", "NaN", "namespace/name", "{}", "\u202egnp", "a..b/"),
 )
-QUANTITIES = ("500m", "1", 2, "1.5", "1000m", "1Gi", "1024Mi", "1500M", "1e3", "2.5Gi")
+QUANTITIES = ("1Gi", "500m", "1", 2, "1.5", "1000m", "1024Mi", "1500M", "1e3", "2.5Gi")
 
 
 def plain_values(schema: Schema) -> list[Any]:
