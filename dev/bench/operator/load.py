@@ -9,6 +9,7 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator, Sequence
+from operator import length_hint
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mmm_operator.snapshot import Manifest
 
 CONNECTIONS = 8
 MERGE = "application/merge-patch+json"
+PROGRESS_SECONDS = 10.0
 
 Call = tuple[str, str, bytes]
 """Method, path and body."""
@@ -62,27 +64,28 @@ def creation(manifest: Manifest) -> Call:
 
 def write_all(kubeconfig: Path, calls: Sequence[Call]) -> None:
     """Make all calls, each as soon as a connection is free, in their order; raises the first refusal."""
-    rest, lock = iter(calls), threading.Lock()
-    failures: list[Exception] = []
-
-    def work() -> None:
-        connection = Connection(kubeconfig)
-        try:
-            while not failures:
-                with lock:
-                    call = next(rest, None)
-                if call is None:
-                    return
-                connection.call(*call)
-        except Exception as error:  # noqa: BLE001  (the border of a thread: raised again below)
-            failures.append(error)
-        finally:
-            connection.close()
-
-    threads = [threading.Thread(target=work) for _ in range(CONNECTIONS)]
+    rest, failures = iter(calls), list[Exception]()
+    # A list's iterator gives every call to one thread only: the interpreter's lock sees to that.
+    threads = [threading.Thread(target=_work, args=(kubeconfig, rest, failures)) for _ in range(CONNECTIONS)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    while any(thread.is_alive() for thread in threads):
+        for thread in threads:
+            thread.join(PROGRESS_SECONDS / CONNECTIONS)
+        if left := length_hint(rest):
+            print(f"    written: {len(calls) - left} of {len(calls)}", flush=True)
     if failures:
         raise failures[0]
+
+
+def _work(kubeconfig: Path, rest: Iterator[Call], failures: list[Exception]) -> None:
+    connection = Connection(kubeconfig)
+    try:
+        for call in rest:
+            if failures:
+                return
+            connection.call(*call)
+    except Exception as error:  # noqa: BLE001  (the border of a thread: raised again by `write_all`)
+        failures.append(error)
+    finally:
+        connection.close()
