@@ -24,6 +24,7 @@ SUITES = {
     "throttle": "The API server asks for patience: 429 with Retry-After, and a single seat for the operator.",
     "outage": "API server and etcd are killed and come back.",
     "scarce": "The operator was away while objects changed, or has hardly any file descriptors.",
+    "failover": "Of several replicas the one that works is stopped, woken, killed or ended while it is busy.",
     "generator": "Changes that walk the whole schema, valid and invalid.",
     "drift": "Every managed field of every child is edited by hand.",
     "writers": "Others write to the same objects at the same time.",

@@ -1,6 +1,7 @@
 """Operators that share a Lease, edits that keep them busy, and what the audit log says of their taking turns."""
 
 import json
+import os
 import signal
 import threading
 import time
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import httpx
 
@@ -18,7 +21,8 @@ from tests.integration.objects import Objects, eventually
 from tests.integration.operator_process import WRITING, Operator, describe
 
 AGENT = "mmm-operator/"
-EDIT_SECONDS = 0.1
+# Several of them start at the same time on a machine that may have little to give.
+START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Replicas:
             if member.process is None or member.process.poll() is not None:
                 member.start()
         for member in self.members:
-            member.wait_until_ready()
+            eventually(lambda member=member: member.status_of("/readyz") == 200, START_SECONDS)  # type: ignore[misc]
         self.leader()
 
     def end(self) -> list[int]:
@@ -70,13 +74,13 @@ def send(member: Operator, wish: signal.Signals) -> float:
 
 
 @contextmanager
-def edits(objects: Objects, name: str = "clip") -> Iterator[None]:
-    """The spec changes ten times a second while the block runs, and each change asks for a write."""
+def edits(objects: Objects, pause: float = 0.1, name: str = "clip") -> Iterator[None]:
+    """The spec changes again and again while the block runs, and each change asks for a write."""
     end = threading.Event()
 
     def edit() -> None:
         number = 0
-        while not end.wait(EDIT_SECONDS):
+        while not end.wait(pause):
             number += 1
             objects.patch(names.KIND, name, {"spec": {"replicas": 1 + number % 3}})
 
@@ -101,19 +105,49 @@ class Write:
     done: bool
 
 
-def writes(log: Path, since: int, namespaces: Sequence[str]) -> list[Write]:
-    """What operators wrote to these namespaces, in the order in which it came in."""
-    found = []
-    with log.open("rb") as lines:
-        lines.seek(since)
+class Ledger:
+    """What operators write to some namespaces from now on; survives the rotation of the audit log.
+
+    A context manager, for it keeps the log open.
+    """
+
+    def __init__(self, log: Path, *namespaces: str) -> None:
+        self._path = log
+        self._namespaces = namespaces
+        self._log = log.open("rb")
+        self._log.seek(0, os.SEEK_END)
+        self._rest = b""
+        self._found: list[Write] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._log.close()
+
+    def writes(self, since: float = 0.0) -> list[Write]:
+        """All of them since that moment, in the order in which they came in."""
+        self._read()
+        return sorted(write for write in self._found if write.begin >= since)
+
+    def _read(self) -> None:
+        self._rest += self._log.read()
+        if self._path.stat().st_ino != os.fstat(self._log.fileno()).st_ino:
+            self._rest += self._log.read()
+            self._log.close()
+            self._log = self._path.open("rb")
+            self._rest += self._log.read()
+        *lines, self._rest = self._rest.split(b"\n")
         for line in lines:
-            if not line.endswith(b"\n"):
-                break  # still being written
-            entry = json.loads(line)
-            mine = entry["verb"] in WRITING and entry.get("userAgent", "").startswith(AGENT)
-            if mine and entry["objectRef"].get("namespace") in namespaces:
-                found.append(_write(entry))
-    return sorted(found)
+            if AGENT.encode() in line:
+                self._note(json.loads(line))
+
+    def _note(self, entry: Manifest) -> None:
+        mine = entry["verb"] in WRITING and entry.get("userAgent", "").startswith(AGENT)
+        if mine and entry["objectRef"].get("namespace") in self._namespaces:
+            self._found.append(_write(entry))
 
 
 def _write(entry: Manifest) -> Write:
@@ -132,11 +166,14 @@ def _moment(text: str) -> float:
 
 
 def intrusions(found: Sequence[Write]) -> list[str]:
-    """Writes that came in before their replica held the Lease, or were not done when another took it."""
+    """Writes that came in before their replica held the Lease, or were not done when another took it.
+
+    What came before anything was heard of the Lease is not judged.
+    """
     taken = [write for write in found if write.lease and write.done]
     wrong = []
     for write in found:
-        if write.lease:
+        if write.lease or not taken or write.begin < taken[0].end:
             continue
         before = [lease for lease in taken if lease.end <= write.begin]
         after = [lease for lease in taken if lease.begin <= write.end]
@@ -147,7 +184,7 @@ def intrusions(found: Sequence[Write]) -> list[str]:
 
 def first_write_of_another(found: Sequence[Write], agent: str) -> float:
     """When somebody else than `agent` changed anything but the Lease for the first time."""
-    moments = [write.begin for write in found if not write.lease and write.agent != agent]
+    moments = [write.begin for write in found if write.agent != agent and not write.lease]
     assert moments, "nobody else wrote anything"
     return min(moments)
 

@@ -14,8 +14,9 @@ from dev.localcluster import LocalCluster
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
 from tests.integration.objects import Objects, eventually
-from tests.integration.operator_process import NAMESPACE, Audit, Operator
+from tests.integration.operator_process import NAMESPACE, Operator
 from tests.integration.replicas import (
+    Ledger,
     Replicas,
     Write,
     edits,
@@ -23,7 +24,6 @@ from tests.integration.replicas import (
     intrusions,
     last_agent,
     send,
-    writes,
 )
 
 pytestmark = pytest.mark.integration
@@ -39,13 +39,7 @@ def digest(bucket: Bucket) -> str:
 
 
 @pytest.fixture(scope="module")
-def beginning(cluster: LocalCluster) -> int:
-    """The end of the audit log before the first of the replicas starts."""
-    return Audit(cluster.audit_log).now()
-
-
-@pytest.fixture(scope="module")
-def replicas(beginning: int, account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
+def replicas(account: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replicas]:
     """Two operators with one Lease."""
     folder = tmp_path_factory.mktemp("replicas")
     environment = {"MMM_OPERATOR_LEASE_NAMESPACE": NAMESPACE}
@@ -64,24 +58,24 @@ class Handover:
 
     replicas: Replicas
     objects: Objects
-    audit: Audit
-    beginning: int
-    since: int = 0
+    ledger: Ledger
+    begun: float = 0.0
     agent: str = ""
 
     @contextmanager
     def under_edits(self) -> Iterator[Operator]:
         """The replica that leads, busy; afterwards no write of one may lie within the term of the other."""
         self.replicas.start()
-        leader, self.since = self.replicas.leader(), self.audit.now()
+        leader, self.begun = self.replicas.leader(), time.time()
         with edits(self.objects):
-            eventually(lambda: sum(not write.lease for write in self.writes()) > 5)
+            # So long that the Lease was renewed, for that tells in the audit log who holds it.
+            eventually(lambda: {write.lease for write in self.writes()} == {True, False})
             self.agent = last_agent(self.writes())
             yield leader
-        assert intrusions(writes(self.audit.log, self.beginning, (self.objects.namespace, NAMESPACE))) == []
+        assert intrusions(self.writes()) == []
 
     def writes(self) -> Sequence[Write]:
-        return writes(self.audit.log, self.since, (self.objects.namespace, NAMESPACE))
+        return self.ledger.writes(self.begun)
 
     def seconds_after(self, moment: float) -> float:
         """How long nobody wrote after that."""
@@ -91,10 +85,11 @@ class Handover:
 
 @pytest.fixture
 def handover(
-    replicas: Replicas, beginning: int, objects: Objects, audit: Audit, make_mmm: Callable[..., Manifest]
-) -> Handover:
+    cluster: LocalCluster, replicas: Replicas, objects: Objects, make_mmm: Callable[..., Manifest]
+) -> Iterator[Handover]:
     objects.create(make_mmm(model={"uri": "s3://models/standby"}))
-    return Handover(replicas, objects, audit, beginning)
+    with Ledger(cluster.audit_log, objects.namespace, NAMESPACE) as ledger:
+        yield Handover(replicas, objects, ledger)
 
 
 def probe(operator: Operator, path: str) -> tuple[int, str]:
