@@ -12,6 +12,7 @@ import yaml
 from dev.localcluster import LocalCluster
 from mmm_operator.api.crd import COLUMNS
 from mmm_operator.api.v1alpha1 import MultimodalModel
+from tests.unit.api.smuggled import ALLOWED, NAMES, NO_NAMES, VALUES
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +41,10 @@ def model(**fields: Any) -> dict[str, Any]:
 
 def claim(**fields: Any) -> dict[str, Any]:
     return {"cache": {"type": "PersistentVolumeClaim", **fields}}
+
+
+def pods(**fields: Any) -> dict[str, Any]:
+    return {"podTemplate": {"spec": fields}}
 
 
 def refusal(api: httpx.Client, document: dict[str, Any]) -> str:
@@ -102,6 +107,50 @@ REFUSED = {
         {"runtime": {"env": [{"name": "MMM_DTYPE", "value": "x"}]}},
         "belong to the operator: use the fields of spec.runtime",
     ),
+    "arguments for our own server": (
+        {"runtime": {"args": ["--verbose"]}},
+        "use the other fields of spec.runtime, or write your own image",
+    ),
+    "an endless argument": (
+        {"runtime": {"image": "own", "args": ["x" * 1025]}},
+        "spec.runtime.args[0]: Too long: may not be more than 1024",
+    ),
+    "too fast an autoscaler": (
+        {"autoscaling": {"maxReplicas": 2, "behavior": {"scaleUp": {"policies": [{"type": "Pods", "value": 1}]}}}},
+        "periodSeconds: Required value",
+    ),
+    "a peer that is nobody": ({"networkPolicy": {"clients": [{}]}}, "namespaceSelector, podSelector or ipBlock"),
+    "a peer that is pods and addresses": (
+        {"networkPolicy": {"clients": [{"podSelector": {}, "ipBlock": {"cidr": "10.0.0.0/8"}}]}},
+        "write ipBlock in an item of its own",
+    ),
+    "addresses that are none": (
+        {"networkPolicy": {"clients": [{"ipBlock": {"cidr": "10.0.0.0/99"}}]}},
+        "write a range of addresses, for instance 10.0.0.0/8",
+    ),
+    "a pod on the network of its node": (pods(hostNetwork=True), "a server shares nothing with its node: remove it"),
+    "a pod with another account": (pods(serviceAccountName="x"), "write spec.serviceAccountName instead"),
+    "a pod that ends otherwise": (pods(terminationGracePeriodSeconds=5), "remove it, and raise that"),
+    "a pod with other privileges": (pods(securityContext={"runAsUser": 0}), "the operator keeps pods restricted"),
+    "another image for the server": (
+        pods(containers=[{"name": "server", "image": "x"}]),
+        "write only volumeMounts there, and the rest in the spec",
+    ),
+    "a privileged container": (
+        pods(containers=[{"name": "a", "image": "x", "securityContext": {"privileged": True}}]),
+        "the operator keeps pods restricted: remove privileged",
+    ),
+    "a container without an image": (pods(containers=[{"name": "a"}]), "write the image of the container"),
+    "a container twice": (pods(initContainers=[{"name": "a", "image": "x"}] * 2), "Duplicate value"),
+    "a volume of the operator": (pods(volumes=[{"name": "models"}]), "belong to the operator: write another name"),
+    "a directory of the node": (
+        pods(volumes=[{"name": "a", "hostPath": {"path": "/"}}]),
+        "remove hostPath, and use another kind of volume",
+    ),
+    "a pod's label of the operator": (
+        {"podTemplate": {"metadata": {"labels": {"serving.multimodal.dev/model": "x"}}}},
+        BELONGS,
+    ),
     "environment that is no name": ({"runtime": {"env": [{"name": "1A"}]}}, "and no digit first"),
     "environment named twice": ({"runtime": {"env": [{"name": "A"}, {"name": "A"}]}}, "Duplicate value"),
     "request above its limit": (
@@ -136,6 +185,21 @@ def test_a_mistake_is_refused_with_what_to_write_instead(api: httpx.Client, spec
     assert message in refusal(api, make_mmm(**spec))
 
 
+def test_nothing_is_smuggled_into_a_server(api: httpx.Client) -> None:
+    """A name, a value or an argument that makes the server load, trust or reach something else."""
+    variables = [{"name": name, "value": "x"} for name in (*NAMES, *NO_NAMES)]
+    variables += [{"name": "A", "value": value} for value in VALUES]
+    specs: list[dict[str, Any]] = [{"runtime": {"env": [variable]}} for variable in variables]
+    specs += [{"runtime": {"image": "own", "args": [value]}} for value in VALUES]
+    assert len(specs) >= 150
+    assert not [spec for spec in specs if not refusal(api, make_mmm(**spec))]
+
+
+def test_what_tunes_a_server_is_accepted(api: httpx.Client) -> None:
+    runtime = {"env": [{"name": name, "value": "1"} for name in ALLOWED]}
+    assert refusal(api, make_mmm(runtime=runtime)) == ""
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     {"clip.v2": "and no '.'", "2clip": "a letter first", "c" * 41: "at most 40 characters"}.items(),
@@ -156,6 +220,27 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "a claim of the operator's": claim(claimTemplate={"size": "10Gi", "accessMode": "ReadWriteOnce"}),
     "an IPv6 endpoint": {"storage": {"endpoint": "https://[::1]:9000", "insecureSkipTLSVerify": True}},
     "a bucket without a prefix": model(uri="s3://models"),
+    "nothing for now": {"suspend": True, "rollout": {"paused": True}},
+    "arguments for a server of one's own": {"runtime": {"image": "own", "args": ["--verbose"]}},
+    "a closed network": {"networkPolicy": {}},
+    "a network closed but for some": {
+        "networkPolicy": {
+            "clients": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}],
+            "storagePorts": [9000],
+        }
+    },
+    "a calm autoscaler": {
+        "autoscaling": {"maxReplicas": 2, "behavior": {"scaleDown": {"stabilizationWindowSeconds": 3600}}}
+    },
+    "more for the pods, in Kubernetes' own words": pods(
+        affinity={"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
+        tolerations=[{"key": "spot", "operator": "Exists"}],
+        volumes=[{"name": "ca", "configMap": {"name": "ca", "items": [{"key": "ca.crt", "path": "ca.crt"}]}}],
+        containers=[
+            {"name": "server", "volumeMounts": [{"name": "ca", "mountPath": "/ca"}]},
+            {"name": "logs", "image": "logs:1", "resources": {"limits": {"memory": "64Mi"}}},
+        ],
+    ),
 }
 
 
@@ -184,7 +269,7 @@ def test_what_is_left_out_gets_its_default(stored: dict[str, Any]) -> None:
     assert spec["storage"] == {"addressingStyle": "Auto", "insecureSkipTLSVerify": False}
     assert spec["cache"]["claimTemplate"] == {"size": "10Gi", "accessMode": "ReadWriteMany"}
     assert spec["runtime"] == {"dtype": "auto", "maxQueueSeconds": 2}
-    assert spec["rollout"] == {"minReadySeconds": 0, "progressDeadlineSeconds": 900}
+    assert spec["rollout"] == {"minReadySeconds": 0, "progressDeadlineSeconds": 900, "paused": False}
     assert spec["service"] == {"port": 80}
     assert "autoscaling" not in spec
     assert "accelerator" not in spec

@@ -72,7 +72,8 @@ def _ready(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     if not facts.settled:
         return None
     if facts.wanted == 0:
-        return "True", Reason.SCALED_TO_ZERO, "replicas is 0, as asked for"
+        reason, why = _nothing_wanted(facts)
+        return "True", reason, f"{why}, as asked for"
     return "True", Reason.READY, f"{facts.wanted} of {facts.wanted} pods serve"
 
 
@@ -89,6 +90,10 @@ def _deadline(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _under_way(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     return "False", _movement(facts), facts.because
+
+
+def _paused(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    return ("False", Reason.PAUSED, facts.step.because) if facts.step.paused else None
 
 
 def _movement(facts: Facts) -> Reason:
@@ -109,8 +114,18 @@ def _serving(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _nobody_serves(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     if facts.wanted == 0:
-        return "False", Reason.SCALED_TO_ZERO, "replicas is 0"
+        return "False", *_nothing_wanted(facts)
     return "False", Reason.NO_READY_REPLICAS, "no pod answers requests"
+
+
+def _nothing_wanted(facts: Facts) -> tuple[Reason, str]:
+    if _is_suspended(facts):
+        return Reason.SUSPENDED, "suspend is true"
+    return Reason.SCALED_TO_ZERO, "replicas is 0"
+
+
+def _is_suspended(facts: Facts) -> bool:
+    return facts.snapshot.mmm is not None and facts.snapshot.mmm.spec.suspend
 
 
 # Progressing and Stalled
@@ -139,6 +154,8 @@ def _stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 
 def _not_stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if facts.step.paused:
+        return "False", Reason.PAUSED, ""
     return "False", Reason.SETTLED if facts.settled else _movement(facts), ""
 
 
@@ -198,7 +215,7 @@ def _capacity(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     mmm = facts.snapshot.mmm
-    if mmm is None or mmm.spec.autoscaling is None:
+    if mmm is None or mmm.spec.autoscaling is None or mmm.spec.suspend:
         return None
     scalers = facts.snapshot.of_kind("HorizontalPodAutoscaler")
     conditions = {c["type"]: c for s in scalers for c in s.get("status", {}).get("conditions", ())}
@@ -257,9 +274,9 @@ ADMISSION: tuple[Check, ...] = (_invalid, _name_conflict, _refused)
 BLOCKERS: tuple[Check, ...] = (*ADMISSION, _unresolved)
 
 CHECKS: dict[ConditionType, tuple[Check, ...]] = {
-    ConditionType.READY: (*map(_unready, BLOCKERS), _ready, _troubled, _deadline, _under_way),
+    ConditionType.READY: (*map(_unready, BLOCKERS), _ready, _troubled, _deadline, _paused, _under_way),
     ConditionType.AVAILABLE: (_serving, _nobody_serves),
-    ConditionType.PROGRESSING: (_at_rest, _unready(_stalled), _progressing),
+    ConditionType.PROGRESSING: (_at_rest, _unready(_stalled), _paused, _progressing),
     ConditionType.STALLED: (_stalled, _not_stalled),
     ConditionType.ACCEPTED: (*ADMISSION, _accepted),
     ConditionType.MODEL_RESOLVED: (_unresolved, _resolved),

@@ -42,13 +42,19 @@ def _dict_difference(desired: dict[str, Any], live: dict[str, Any], path: str) -
 
 
 def _list_difference(desired: list[Any], live: list[Any], path: str) -> str | None:
-    if desired and all(isinstance(item, dict) and "name" in item for item in [*desired, *live]):
-        by_name = {item["name"]: item for item in live}
-        return _dict_difference({item["name"]: item for item in desired}, by_name, path)
+    if key := _list_key(desired, live):
+        return _dict_difference({item[key]: item for item in desired}, {item[key]: item for item in live}, path)
     if len(desired) != len(live):
         return f"{path.lstrip('.')} has {len(live)} items instead of {len(desired)}"
     found = (first_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(desired, live, strict=True)))
     return next(filter(None, found), None)
+
+
+def _list_key(desired: list[Any], live: list[Any]) -> str | None:
+    # A volume may be mounted twice, so its name is no key there.
+    items = [*desired, *live]
+    keyed = (key for key in ("mountPath", "name") if all(isinstance(item, dict) and key in item for item in items))
+    return next(keyed, None) if desired else None
 
 
 def _same_amount(desired: object, live: object, path: str) -> bool:

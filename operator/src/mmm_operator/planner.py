@@ -4,18 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mmm_operator.api.v1alpha1 import CacheType
+from mmm_operator.api.v1alpha1 import CacheType, Spec
 from mmm_operator.assess import Facts
 from mmm_operator.builders.autoscaler import build_autoscaler
 from mmm_operator.builders.claim import build_claim
 from mmm_operator.builders.deployment import build_deployment, rebuild_deployment
 from mmm_operator.builders.disruption import build_disruption_budget, needs_disruption_budget
+from mmm_operator.builders.network import build_network_policy
 from mmm_operator.builders.service import build_service
 from mmm_operator.diagnose import next_look
 from mmm_operator.drift import first_difference, with_applied_hash
 from mmm_operator.plan import Apply, Delete, Plan
 from mmm_operator.report import report_events, report_status
-from mmm_operator.rollout.step import Step, next_step, surplus_revisions
+from mmm_operator.rollout.step import Step, next_step, paused_step, surplus_revisions
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest, Ref, Snapshot, parse_revision, revision_id
 from mmm_operator.target import Target, choose_target, serving_revision
@@ -28,9 +29,10 @@ def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
     """What to do about `snapshot`. `now` dates what changes, and tells what is overdue."""
     states = tuple(parse_revision(item, snapshot.pods, now) for item in snapshot.of_kind("Deployment"))
     target = choose_target(snapshot, states, settings)
-    wanted = snapshot.mmm.spec.replicas if snapshot.mmm else _kept_size(snapshot)
+    wanted = _wanted(snapshot.mmm.spec) if snapshot.mmm else _kept_size(snapshot)
     serving = serving_revision(snapshot, target.id, wanted, states)
-    step = next_step(target.id, serving, wanted, states)
+    paused = snapshot.mmm is not None and snapshot.mmm.spec.rollout.paused
+    step = (paused_step if paused else next_step)(target.id, serving, wanted, states)
     desired = tuple(_children(snapshot, step, target, settings))
     taken = snapshot.foreign & {Ref.of(manifest) for manifest in desired}
     facts = Facts(snapshot, wanted, target.id, serving, states, step, taken)
@@ -46,6 +48,10 @@ def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
         requeue_after=_requeue_after(facts, now),
         because="; ".join([a.because for a in applies] + [d.because for d in deletes]) or step.because,
     )
+
+
+def _wanted(spec: Spec) -> int:
+    return 0 if spec.suspend else spec.replicas
 
 
 def _kept_size(snapshot: Snapshot) -> int:
@@ -102,10 +108,12 @@ def _children(snapshot: Snapshot, step: Step, target: Target, settings: Settings
     yield build_service(mmm)
     if needs_disruption_budget(spec):
         yield build_disruption_budget(mmm)
-    if revision is not None:
+    if spec.network_policy is not None:
+        yield build_network_policy(mmm, spec.network_policy)
+    if revision is not None and revision.id in step.sizes:
         deployments = {revision_id(item): item for item in snapshot.of_kind("Deployment")}
         yield build_deployment(mmm, revision, step.sizes[revision.id], settings, deployments.get(revision.id))
-    if spec.autoscaling is not None:
+    if spec.autoscaling is not None and not spec.suspend:
         yield build_autoscaler(mmm, spec.autoscaling)
 
 
@@ -125,8 +133,11 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
     mmm, snapshot = facts.snapshot.mmm, facts.snapshot
     if mmm is None:
         return
-    if mmm.spec.autoscaling is None:
+    if mmm.spec.autoscaling is None or mmm.spec.suspend:
+        # It would write replicas, which is the size to come back to.
         yield from (_delete(item, "autoscaling is off") for item in snapshot.of_kind("HorizontalPodAutoscaler"))
+    if mmm.spec.network_policy is None:
+        yield from (_delete(item, "it is not asked for any more") for item in snapshot.of_kind("NetworkPolicy"))
     if not needs_disruption_budget(mmm.spec):
         yield from (_delete(item, "one pod needs no budget") for item in snapshot.of_kind("PodDisruptionBudget"))
     surplus = surplus_revisions(facts.target, facts.serving, facts.states, mmm.spec.revision_history_limit)

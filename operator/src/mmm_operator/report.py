@@ -112,6 +112,8 @@ _EXPECTED = {
         Reason.SCALING,
         Reason.STARTING,
         Reason.SCALED_TO_ZERO,
+        Reason.SUSPENDED,
+        Reason.PAUSED,
         Reason.NO_READY_REPLICAS,
         Reason.WAITING_FOR_OLD_POD,
         Reason.WAITING_FOR_VOLUME,
@@ -173,7 +175,7 @@ def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
     updated = facts.goal.available if facts.goal else 0
     replacing = bool(facts.target) and facts.serving != facts.target and bool(facts.serving)
     return RolloutStatus(
-        summary=f"{updated}/{facts.wanted}" if replacing else "",
+        summary=f"{updated}/{facts.wanted}{' Paused' if facts.step.paused else ''}" if replacing else "",
         message="" if done else one_line(facts.because, 1024),
         updated=updated,
         total=facts.wanted,

@@ -55,6 +55,7 @@ def _pod_inputs(spec: Spec) -> dict[str, Any]:
         "serviceAccountName": spec.service_account_name,
         "imagePullSecrets": [item.name for item in spec.image_pull_secrets],
         "priorityClassName": spec.priority_class_name,
+        "podTemplate": _departures(spec.pod_template) if spec.pod_template else None,
     }
     return {key: value for key, value in parts.items() if value not in (None, [], {})}
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 
@@ -43,9 +43,11 @@ def list_map(*keys: str) -> dict[str, Any]:
 LIST_SET: dict[str, Any] = {"x-kubernetes-list-type": "set"}
 LIST_ATOMIC: dict[str, Any] = {"x-kubernetes-list-type": "atomic"}
 
-# A Kubernetes quantity: "500m", "2Gi", 4. Written as int-or-string, as core/v1 does.
+# A Kubernetes quantity: "500m", "2Gi", 4. Written as int-or-string, as core/v1 does; kept as text, so that 1 and "1"
+# are the same to whoever compares.
 Quantity = Annotated[
     int | str,
+    AfterValidator(str),
     Field(
         json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 32}
         | cel(

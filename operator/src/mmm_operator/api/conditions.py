@@ -59,6 +59,8 @@ class Reason(Documented):
     SCALING = ("Scaling", "The number of pods is changing.")
     STARTING = ("Starting", "Pods exist, but none has loaded the model yet.")
     SCALED_TO_ZERO = ("ScaledToZero", "`replicas` is 0: nothing runs because nothing is wanted.")
+    SUSPENDED = ("Suspended", "`suspend` is true: nothing runs until it is removed.")
+    PAUSED = ("Paused", "`rollout.paused` is true: the rollout stands still; what serves is kept healthy.")
     SERVING = ("Serving", "At least one pod answers requests.")
     NO_READY_REPLICAS = ("NoReadyReplicas", "No pod answers requests.")
     SETTLED = ("Settled", "Nothing is under way.")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mmm_operator import names
 from mmm_operator.api.base import cel, instead
+from mmm_operator.api.environment import name_rules, value_rules
 
 OBJECT: dict[str, Any] = cel(
     (
@@ -112,14 +113,34 @@ SERVICE: dict[str, Any] = cel(
 )
 
 ENV_NAME: dict[str, Any] = {
-    **cel(
-        (
-            "!self.startsWith('MMM_')",
-            "names that start with MMM_ belong to the operator: use the fields of spec.runtime",
-        ),
-    ),
-    **instead("write letters, digits and '_', and no digit first, for instance HF_HUB_OFFLINE"),
+    **name_rules(),
+    **instead("write letters, digits and '_', and no digit first, for instance OMP_NUM_THREADS"),
 }
+LITERAL: dict[str, Any] = value_rules()
+
+RUNTIME: dict[str, Any] = cel(
+    (
+        "!has(self.args) || size(self.args) == 0 || has(self.image)",
+        "the operator's own server takes no arguments: use the other fields of spec.runtime, or write your own image",
+    ),
+)
+
+PEER: dict[str, Any] = cel(
+    (
+        "has(self.namespaceSelector) || has(self.podSelector) || has(self.ipBlock)",
+        "write whom you mean: namespaceSelector, podSelector or ipBlock",
+    ),
+    (
+        "!has(self.ipBlock) || !(has(self.namespaceSelector) || has(self.podSelector))",
+        "addresses are no pods: write ipBlock in an item of its own",
+    ),
+)
+CIDR: dict[str, Any] = {
+    **cel(("isCIDR(self)", "write a range of addresses, for instance 10.0.0.0/8 or 2001:db8::/32")),
+    **instead("write a range of addresses, for instance 10.0.0.0/8 or 2001:db8::/32"),
+}
+
+POD_METADATA: dict[str, Any] = SERVICE
 
 URI: dict[str, Any] = {
     **cel(("!self.contains('..')", "uri must not contain '..': write the whole path")),

@@ -7,36 +7,16 @@ map has a maximum, because the API server estimates the cost of the CEL rules fr
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from mmm_operator.api import rules
-from mmm_operator.api.base import LIST_SET, ApiModel, Quantity, list_map
+from mmm_operator.api.base import LIST_ATOMIC, LIST_SET, ApiModel, Quantity, list_map
+from mmm_operator.api.environment import refuse_expansion, refuse_name
+from mmm_operator.api.network import NetworkPolicy
+from mmm_operator.api.pod_template import PodTemplate
+from mmm_operator.api.scalars import AnnotationMap, LabelMap, Name, SecretKey
+from mmm_operator.api.scaling import Autoscaling
 from mmm_operator.api.status import Status
-
-Name = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=253,
-        pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
-        json_schema_extra=rules.NAME,
-    ),
-]
-SecretKey = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=253,
-        pattern=r"^[A-Za-z0-9._-]+$",
-        json_schema_extra=rules.SECRET_KEY,
-    ),
-]
-LabelValue = Annotated[
-    str,
-    Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$", json_schema_extra=rules.LABEL_VALUE),
-]
-LabelMap = Annotated[dict[str, LabelValue], Field(max_length=32)]
-AnnotationMap = Annotated[dict[str, Annotated[str, Field(max_length=4096)]], Field(max_length=32)]
 
 
 class Task(StrEnum):
@@ -91,12 +71,6 @@ class PullPolicy(StrEnum):
     ALWAYS = "Always"
     IF_NOT_PRESENT = "IfNotPresent"
     NEVER = "Never"
-
-
-class MetricType(StrEnum):
-    """What the autoscaler looks at."""
-
-    CPU = "CPU"
 
 
 class ModelSource(ApiModel):
@@ -247,18 +221,27 @@ class Accelerator(ApiModel):
 class EnvVar(ApiModel):
     """One environment variable."""
 
-    name: str = Field(
+    name: Annotated[str, AfterValidator(refuse_name)] = Field(
         min_length=1,
         max_length=253,
         pattern=r"^[A-Za-z_][A-Za-z0-9_]*$",
         description="Name of the variable.",
         json_schema_extra=rules.ENV_NAME,
     )
-    value: str = Field(default="", max_length=4096, description="Its value.")
+    value: Annotated[str, AfterValidator(refuse_expansion)] = Field(
+        default="", max_length=4096, description="Its value.", json_schema_extra=rules.LITERAL
+    )
+
+
+Argument = Annotated[
+    str, AfterValidator(refuse_expansion), Field(min_length=1, max_length=1024, json_schema_extra=rules.LITERAL)
+]
 
 
 class Runtime(ApiModel):
     """How the server runs."""
+
+    model_config = ConfigDict(json_schema_extra=rules.RUNTIME)
 
     image: str | None = Field(
         default=None,
@@ -284,6 +267,12 @@ class Runtime(ApiModel):
         description="More environment for the server.",
         json_schema_extra=list_map("name"),
     )
+    args: tuple[Argument, ...] = Field(
+        default=(),
+        max_length=32,
+        description="More arguments for the server, after `serve`; for an `image` of your own, since ours takes none.",
+        json_schema_extra=LIST_ATOMIC,
+    )
 
 
 class Resources(ApiModel):
@@ -300,29 +289,6 @@ class Resources(ApiModel):
     )
 
 
-class Metric(ApiModel):
-    """One thing that the autoscaler looks at."""
-
-    type: MetricType = Field(default=MetricType.CPU, description="CPU: average use, in percent of the request.")
-    target: int = Field(default=70, ge=1, le=10000, description="Value that the autoscaler aims for.")
-
-
-class Autoscaling(ApiModel):
-    """Let a HorizontalPodAutoscaler write `spec.replicas`."""
-
-    model_config = ConfigDict(json_schema_extra=rules.AUTOSCALING)
-
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Never fewer pods than this.")
-    max_replicas: int = Field(ge=1, le=1000, description="Never more pods than this.")
-    metrics: tuple[Metric, ...] = Field(
-        default=(Metric(),),
-        min_length=1,
-        max_length=8,
-        description="What to look at.",
-        json_schema_extra=list_map("type"),
-    )
-
-
 class Rollout(ApiModel):
     """How a change reaches traffic."""
 
@@ -333,6 +299,10 @@ class Rollout(ApiModel):
     )
     progress_deadline_seconds: int = Field(
         default=900, ge=10, le=86400, description="Without progress for this long the rollout is Stalled."
+    )
+    paused: bool = Field(
+        default=False,
+        description="Stand still between two revisions; what serves is healed and follows `replicas` all the same.",
     )
 
 
@@ -372,6 +342,15 @@ class Spec(ApiModel):
     autoscaling: Autoscaling | None = Field(default=None, description="Let a HorizontalPodAutoscaler write `replicas`.")
     rollout: Rollout = Field(default=Rollout(), description="How a change reaches traffic.")
     service: Service = Field(default=Service(), description="The Service that applications call.")
+    suspend: bool = Field(
+        default=False, description="Keep the object and run nothing; `replicas` is obeyed again afterwards."
+    )
+    network_policy: NetworkPolicy | None = Field(
+        default=None, description="Close the network around the pods. Absent: as open as the namespace is."
+    )
+    pod_template: PodTemplate | None = Field(
+        default=None, description="What the pods shall have beside what the operator gives them."
+    )
     service_account_name: Name | None = Field(
         default=None, description="ServiceAccount of the pods. Default: the one that is named default."
     )

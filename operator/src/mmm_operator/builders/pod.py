@@ -6,6 +6,7 @@ from mmm_operator import names
 from mmm_operator.api.base import Quantity
 from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, MultimodalModel
 from mmm_operator.builders.environment import MODEL_ROOT, build_fetcher_environment, build_server_environment
+from mmm_operator.builders.overlay import RESTRICTED, apply_overlay
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
@@ -14,25 +15,17 @@ from mmm_operator.snapshot import Manifest
 USER = 65532
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
 
-_RESTRICTED = {
-    "allowPrivilegeEscalation": False,
-    "readOnlyRootFilesystem": True,
-    "capabilities": {"drop": ["ALL"]},
-}
-
 
 def build_pod_template(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
     """The pod template of one revision; allowed by the `restricted` Pod Security Standard."""
-    labels = {**names.child_labels(mmm.metadata.name), **_revision_labels(mmm, revision)}
-    return {
+    name, overlay = mmm.metadata.name, mmm.spec.pod_template
+    selector = names.revision_selector(name, revision.id)
+    labels = {**names.child_labels(name), **selector, names.LABEL_VERSION: revision.version}
+    template = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
         "spec": _build_pod_spec(mmm, revision, settings),
     }
-
-
-def _revision_labels(mmm: MultimodalModel, revision: Revision) -> dict[str, str]:
-    selector = names.revision_selector(mmm.metadata.name, revision.id)
-    return {**selector, names.LABEL_VERSION: revision.version}
+    return apply_overlay(template, overlay, selector) if overlay else template
 
 
 def _build_pod_spec(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
@@ -72,7 +65,7 @@ def _build_container(name: str, image: str, mmm: MultimodalModel, settings: Sett
         "name": name,
         "image": image,
         "imagePullPolicy": policy.value if policy else settings.image_pull_policy,
-        "securityContext": _RESTRICTED,
+        "securityContext": dict(RESTRICTED),
         # The containers write {"reason", "message"}; a crash that could not leaves its last log lines.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
@@ -94,7 +87,7 @@ def _build_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings)
 def _build_server(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
     return {
         **_build_container(names.CONTAINER_SERVER, revision.image, mmm, settings),
-        "args": ["serve"],
+        "args": ["serve", *mmm.spec.runtime.args],
         "env": build_server_environment(mmm, revision, settings),
         "ports": [
             {"name": names.PORT_NAME_HTTP, "containerPort": names.PORT_HTTP, "protocol": "TCP"},

@@ -31,6 +31,7 @@ RESOURCES = {
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
     "PersistentVolumeClaim": Resource("v1", "persistentvolumeclaims"),
+    "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Resource("v1", "pods"),
     "Secret": Resource("v1", "secrets"),
     "Event": Resource("events.k8s.io/v1", "events"),
@@ -44,6 +45,7 @@ WATCHED_CHILDREN = (
     "HorizontalPodAutoscaler",
     "PodDisruptionBudget",
     "PersistentVolumeClaim",
+    "NetworkPolicy",
     "Pod",
 )
 

@@ -13,12 +13,14 @@ class Step:
     """One move of a rollout.
 
     `sizes` gives the wanted pods of every known revision and of the target; `done` means that the
-    target serves at full size and nothing else runs; `because` is the sentence for people.
+    target serves at full size and nothing else runs; `because` is the sentence for people. A `paused` step
+    stands still between two revisions, and makes no Deployment for a target that has none.
     """
 
     sizes: Mapping[str, int]
     done: bool
     because: str
+    paused: bool = False
 
 
 def next_step(target: str, current: str, wanted: int, revisions: Sequence[RevisionState]) -> Step:
@@ -42,6 +44,25 @@ def next_step(target: str, current: str, wanted: int, revisions: Sequence[Revisi
     sizes = {**kept, target: _target_size(goal, wanted, held)}
     done = available >= wanted and all(o.wanted == 0 and o.existing == 0 for o in others)
     return Step(sizes, done and sizes[target] == wanted, _because(available, wanted, others, kept, goal))
+
+
+def paused_step(target: str, current: str, wanted: int, revisions: Sequence[RevisionState]) -> Step:
+    """The step of a rollout that shall stand still: what serves is healed and resized, and nothing else moves.
+
+    Without a revision that serves instead of the target there is nothing to pause.
+    """
+    state = {revision.revision: revision for revision in revisions}
+    if wanted == 0 or current == target or current not in state:
+        return next_step(target, current, wanted, revisions)
+    sizes = {revision.revision: min(revision.wanted, wanted) for revision in revisions}
+    serving = sum(revision.available for revision in revisions if revision.revision != current)
+    beside = sum(sizes.values()) - sizes[current]
+    # Who serves grows and shrinks with what is wanted; only the pod too many of a surge stays.
+    most = wanted + min(SURGE, beside) - beside
+    sizes[current] = max(0, wanted - serving, min(state[current].wanted, most))
+    available = state[target].available if target in state else 0
+    because = f"paused: {available} of {wanted} new pods are available; remove rollout.paused to go on"
+    return Step(sizes, done=False, because=because, paused=True)
 
 
 def _kept(others: Sequence[RevisionState], current: str, missing: int) -> dict[str, int]:

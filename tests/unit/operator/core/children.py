@@ -70,7 +70,7 @@ EVERYTHING = (
             "dtype": "bfloat16",
             "maxBatchSize": 16,
             "maxQueueSeconds": 3,
-            "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}, {"name": "EMPTY"}],
+            "env": [{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "EMPTY"}],
         },
         resources={"requests": {"cpu": 2, "memory": "4Gi"}, "limits": {"memory": "8Gi"}},
         replicas=2,
@@ -79,9 +79,45 @@ EVERYTHING = (
         serviceAccountName="models",
         imagePullSecrets=[{"name": "pull"}],
         priorityClassName="high",
+        networkPolicy={
+            "clients": [
+                {"namespaceSelector": {"matchLabels": {"team": "vision"}}},
+                {"ipBlock": {"cidr": "10.0.0.0/8"}},
+            ],
+            "storagePorts": [9000],
+        },
+        podTemplate={
+            "metadata": {"labels": {"team": "vision"}, "annotations": {"team.example/note": "hello"}},
+            "spec": {
+                "nodeSelector": {"disk": "fast"},
+                "tolerations": [{"key": "spot", "operator": "Exists"}],
+                "topologySpreadConstraints": [
+                    {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+                ],
+                "volumes": [{"name": "tokens", "configMap": {"name": "tokens"}}],
+                "initContainers": [
+                    {"name": "proxy", "image": "registry/proxy:1", "restartPolicy": "Always"},
+                    {"name": "model-fetcher", "volumeMounts": [{"name": "tokens", "mountPath": "/tokens"}]},
+                ],
+                "containers": [
+                    {"name": "server", "volumeMounts": [{"name": "tokens", "mountPath": "/tokens"}]},
+                    {"name": "logs", "image": "registry/logs:1", "volumeMounts": []},
+                ],
+                "runtimeClassName": "nvidia",
+            },
+        },
     )
     .on_gpu(2, "CPU")
-    .autoscaled(1, 4)
+    .having(
+        autoscaling={
+            "minReplicas": 1,
+            "maxReplicas": 4,
+            "behavior": {
+                "scaleUp": {"policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}]},
+                "scaleDown": {"stabilizationWindowSeconds": 600, "selectPolicy": "Min"},
+            },
+        }
+    )
 )
 DRAFTS = {
     "clip": sample("clip"),

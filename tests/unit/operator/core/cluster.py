@@ -102,6 +102,12 @@ class Cluster:
     def replicas(self, replicas: int) -> None:
         self._edit(self.draft.replicas(replicas))
 
+    def suspend(self, suspend: int) -> None:
+        self._edit(self.draft.having(suspend=bool(suspend)))
+
+    def pause(self, paused: int) -> None:
+        self._edit(self.draft.having(rollout={"paused": bool(paused)}))
+
     def lose_status(self) -> None:
         self.status = {}
 
@@ -302,7 +308,8 @@ class Promises:
         """Afterwards still `wanted` pods serve, or as many as did before."""
         before = self._kept(self._sizes_now())
         after = self._kept({**self._sizes_now(), **self._sizes_planned()})
-        wanted = self.cluster.draft.build().spec.replicas
+        spec = self.cluster.draft.build().spec
+        wanted = 0 if spec.suspend else spec.replicas
         assert after >= min(wanted, before), (
             f"{before} pods served, {after} would, {wanted} wanted: {self.plan.because}"
         )

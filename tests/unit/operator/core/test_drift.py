@@ -159,6 +159,11 @@ def test_forms_that_mean_the_same(desired: Manifest, live: Manifest) -> None:
             "env.A.value is 2 instead of 1",
         ),
         ({"limits": {"cpu": "1"}}, {"limits": {"cpu": "2"}}, "limits.cpu is 2 instead of 1"),
+        (
+            {"mounts": [{"name": "a", "mountPath": "/x"}, {"name": "a", "mountPath": "/y"}]},
+            {"mounts": [{"name": "b", "mountPath": "/x"}, {"name": "a", "mountPath": "/y"}]},
+            "mounts./x.name is b instead of a",
+        ),
         # Outside of resources, words that look like the same number are different words, and none is a mistake.
         ({"version": "1"}, {"version": "1.0"}, "version is 1.0 instead of 1"),
         ({"version": "1.2.3"}, {"version": "1.2.4"}, "version is 1.2.4 instead of 1.2.3"),

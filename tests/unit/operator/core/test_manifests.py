@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client.models.v1_deployment import V1Deployment
+from kubernetes.client.models.v1_network_policy import V1NetworkPolicy
 from kubernetes.client.models.v1_persistent_volume_claim import V1PersistentVolumeClaim
 from kubernetes.client.models.v1_pod_disruption_budget import V1PodDisruptionBudget
 from kubernetes.client.models.v1_service import V1Service
@@ -22,6 +23,7 @@ from tests.unit.operator.core.children import DRAFTS, children_of, container_of,
 KUBERNETES: dict[str, type[BaseModel]] = {
     "Deployment": V1Deployment,
     "HorizontalPodAutoscaler": V2HorizontalPodAutoscaler,
+    "NetworkPolicy": V1NetworkPolicy,
     "PersistentVolumeClaim": V1PersistentVolumeClaim,
     "PodDisruptionBudget": V1PodDisruptionBudget,
     "Service": V1Service,
@@ -108,7 +110,8 @@ def test_the_pod_is_more_careful_than_it_must_be(draft: Any) -> None:
     assert spec["automountServiceAccountToken"] is False
     for container in (*spec["initContainers"], *spec["containers"]):
         assert container["securityContext"]["readOnlyRootFilesystem"] is True
-        assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
+        if container["name"] in (names.CONTAINER_SERVER, names.CONTAINER_FETCHER):
+            assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
     assert all(mount.get("readOnly") for mount in _mounts(spec["containers"][0], "models"))
 
 
@@ -135,7 +138,7 @@ def test_everything_that_is_mounted_exists(draft: Any) -> None:
     spec = pod_of(draft)["spec"]
     volumes = {volume["name"] for volume in spec["volumes"]}
     for container in (*spec["initContainers"], *spec["containers"]):
-        assert {mount["name"] for mount in container["volumeMounts"]} <= volumes
+        assert {mount["name"] for mount in container.get("volumeMounts", ())} <= volumes
     claims = [v["persistentVolumeClaim"]["claimName"] for v in spec["volumes"] if "persistentVolumeClaim" in v]
     made = children_of(draft).get("PersistentVolumeClaim")
     assert claims == ([made["metadata"]["name"]] if made else [])
@@ -247,3 +250,34 @@ def test_the_service_keeps_our_labels() -> None:
     draft = CLIP.having(service={"labels": {names.LABEL_MODEL: "theirs", "team": "vision"}})
     labels = children_of(draft)["Service"]["metadata"]["labels"]
     assert (labels[names.LABEL_MODEL], labels["team"]) == ("clip", "vision")
+
+
+def test_arguments_of_the_user_follow_ours() -> None:
+    draft = CLIP.having(runtime={"image": "registry/own:1", "args": ["--verbose"]})
+    assert container_of(draft, names.CONTAINER_SERVER)["args"] == ["serve", "--verbose"]
+    assert container_of(draft, names.CONTAINER_FETCHER)["args"] == ["fetch"]
+
+
+def test_an_autoscaler_without_wishes_behaves_as_kubernetes_does() -> None:
+    wishes: tuple[Manifest | None, ...] = (None, {}, {"scaleUp": {}}, {"scaleDown": {"policies": []}})
+    for behavior in wishes:
+        draft = CLIP.having(autoscaling={"maxReplicas": 2, "behavior": behavior})
+        assert "behavior" not in children_of(draft)["HorizontalPodAutoscaler"]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "ports"),
+    [
+        ({}, [443]),
+        ({"endpoint": "http://minio.storage"}, [80]),
+        ({"endpoint": "https://[::1]:9000"}, [9000]),
+        ({"endpoint": "http://minio:port"}, [80]),
+    ],
+    ids=str,
+)
+def test_a_closed_network_lets_the_fetcher_reach_the_store(storage: Manifest, ports: list[int]) -> None:
+    policy = children_of(CLIP.having(storage=storage, networkPolicy={}))["NetworkPolicy"]["spec"]
+    dns, store = policy["egress"]
+    assert [item["port"] for item in dns["ports"]] == [53, 53]
+    assert [item["port"] for item in store["ports"]] == ports
+    assert policy["ingress"][0]["from"] == [{"podSelector": {}}]

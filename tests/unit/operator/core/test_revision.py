@@ -47,6 +47,9 @@ def revision(draft: Draft, digest: str = digest_of("1"), image: str = IMAGE) -> 
         {"serviceAccountName": "models"},
         {"imagePullSecrets": [{"name": "pull"}]},
         {"priorityClassName": "high"},
+        {"runtime": {"args": ["--verbose"]}},
+        {"podTemplate": {"metadata": {"labels": {"team": "vision"}}}},
+        {"podTemplate": {"spec": {"nodeSelector": {"disk": "fast"}}}},
     ],
     ids=str,
 )
@@ -80,6 +83,11 @@ def test_other_bytes_or_another_image_make_another_revision() -> None:
         {"runtime": {"dtype": "auto", "maxQueueSeconds": 2, "env": []}},
         {"resources": {"requests": {}, "limits": {}}},
         {"model": {"tasks": []}},
+        {"podTemplate": {}},
+        {"podTemplate": {"metadata": {"labels": {}}, "spec": {}}},
+        {"suspend": True},
+        {"rollout": {"paused": True}},
+        {"networkPolicy": {}},
     ],
     ids=str,
 )
@@ -90,6 +98,12 @@ def test_nothing_else_restarts_pods(fields: dict[str, Any]) -> None:
 def test_a_claim_that_grows_restarts_no_pods() -> None:
     cached = BASE.having(cache=CLAIM)
     assert revision(cached.having(cache={"claimTemplate": {"size": "40Gi"}})) == revision(cached)
+
+
+@pytest.mark.parametrize("field", ["requests", "limits"])
+def test_a_number_and_its_text_are_one_quantity(field: str) -> None:
+    one, other = (BASE.having(resources={field: {"cpu": amount}}) for amount in (1, "1"))
+    assert revision(one) == revision(other)
 
 
 def test_the_order_of_tasks_means_nothing() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from mmm_operator.rollout.step import next_step, surplus_revisions
+from mmm_operator.rollout.step import next_step, paused_step, surplus_revisions
 from mmm_operator.snapshot import RevisionState
 
 
@@ -99,3 +99,32 @@ def test_the_oldest_empty_revisions_beyond_the_limit_are_surplus() -> None:
     assert [state.revision for state in found] == ["A"]
     assert surplus_revisions("", "", empty, limit=4) == ()
     assert len(surplus_revisions("", "", [*empty, *busy], limit=0)) == 4
+
+
+PAUSED: list[tuple[str, list[RevisionState], int, dict[str, int]]] = [
+    # what it shows · what is; A serves, B is the target · wanted · sizes next
+    ("a new revision is not begun", [rev("A", 3)], 3, {"A": 3}),
+    ("one that serves partly stays so", [rev("A", 2), rev("B", 1)], 3, {"A": 2, "B": 1}),
+    ("one that still loads is not taken back", [rev("A", 3), rev("B", 1, 0)], 3, {"A": 3, "B": 1}),
+    ("the pod too many of a surge stays", [rev("A", 3), rev("B", 1)], 3, {"A": 3, "B": 1}),
+    ("more are wanted: who serves grows", [rev("A", 2), rev("B", 1)], 5, {"A": 4, "B": 1}),
+    ("fewer are wanted: who serves shrinks", [rev("A", 3), rev("B", 1)], 2, {"A": 2, "B": 1}),
+    ("new pods fail: who serves fills up", [rev("A", 1), rev("B", 2, 0)], 3, {"A": 3, "B": 2}),
+    ("one that was given up meanwhile stays as it is", [rev("A", 3), rev("C", 1, 0)], 3, {"A": 3, "C": 1}),
+]
+
+
+@pytest.mark.parametrize(("what", "revisions", "wanted", "sizes"), PAUSED, ids=[row[0] for row in PAUSED])
+def test_a_paused_rollout(what: str, revisions: list[RevisionState], wanted: int, sizes: dict[str, int]) -> None:
+    step = paused_step("B", "A", wanted, revisions)
+    assert (step.sizes, step.paused, step.done) == (sizes, True, False)
+    assert "remove rollout.paused to go on" in step.because
+
+
+@pytest.mark.parametrize(
+    ("revisions", "current", "wanted"),
+    [([], "", 3), ([rev("B", 1)], "", 3), ([rev("B", 3), rev("A", 1)], "B", 3), ([rev("A", 2), rev("B", 1)], "A", 0)],
+    ids=["the first revision", "nobody served yet", "it serves already", "nothing is wanted"],
+)
+def test_where_there_is_nothing_to_pause(revisions: list[RevisionState], current: str, wanted: int) -> None:
+    assert paused_step("B", current, wanted, revisions) == next_step("B", current, wanted, revisions)
