@@ -16,7 +16,7 @@ from tests.integration.operator_process import Operator
 
 EDITS = 30
 # Longer than the autoscaler's period: after so long without a write nothing will come by itself any more.
-QUIET_SECONDS = 20.0
+QUIET_SECONDS = 25.0
 QUIET_AFTER_RESTART_SECONDS = 6.0
 # Nobody's promise, only the end of patience: a bench that hangs says so.
 LIMIT_SECONDS, LIMIT_SECONDS_PER_OBJECT = 120.0, 0.5
