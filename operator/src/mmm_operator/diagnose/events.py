@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mmm_operator.api.conditions import Reason
 from mmm_operator.diagnose.containers import container_statuses
 from mmm_operator.diagnose.evidence import Check, Evidence, Trouble, condition_of, name_of
-from mmm_operator.snapshot import Manifest, is_ready
+from mmm_operator.snapshot import Manifest
 
 # A sandbox that failed is made anew each time: without its id the sentence stays the same.
 _SANDBOX_ID = re.compile(r' ?(?<!sha256:)"?\b[0-9a-f]{64}\b"?')
@@ -65,8 +65,6 @@ def _told_by(reasons: set[str], still: Still, reason: Reason) -> Check:
 
 
 def _events_of(pod: Manifest, evidence: Evidence) -> Iterator[PodEvent]:
-    if is_ready(pod):
-        return
     uid = pod["metadata"].get("uid")
     yield from (found for item in evidence.events if (found := parse_event(item)).pod == uid)
 

@@ -22,7 +22,8 @@ def unschedulable(evidence: Evidence) -> Trouble | None:
     """Why the scheduler finds no node, in its own words."""
     for pod in evidence.counted:
         scheduled = condition_of(pod, "PodScheduled")
-        if scheduled.get("status") == "False":
+        # The scheduler's last refusal can outlive the moment at which the pod got a node.
+        if scheduled.get("status") == "False" and not pod["spec"].get("nodeName"):
             return _without_node(pod, scheduled.get("message") or "", evidence.leaving)
     return None
 

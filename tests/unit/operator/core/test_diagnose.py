@@ -55,6 +55,7 @@ from tests.unit.operator.core.troubles import (
     with_status,
 )
 
+HOMELESS = make_pod(make_mmm(), "clip-1")
 GPU_POD = make_pod(make_mmm().on_gpu(1), "clip-1")
 BAD_START = 'exec: "python": executable file not found in $PATH'
 BACK_OFF = f'Back-off pulling image "{IMAGE}"'
@@ -188,11 +189,16 @@ TABLE: list[tuple[str, PodDraft, Reason, str]] = [
     ),
     # Why they have no node.
     ("no GPU", GPU_POD.unschedulable(NO_GPU), Reason.INSUFFICIENT_ACCELERATOR, f"pod clip-1: {NO_GPU}"),
-    ("no GPU, but none is asked for", POD.unschedulable(NO_GPU), Reason.INSUFFICIENT_MEMORY, f"pod clip-1: {NO_GPU}"),
-    ("no memory", POD.unschedulable(NO_MEMORY), Reason.INSUFFICIENT_MEMORY, f"pod clip-1: {NO_MEMORY}"),
-    ("no CPU", POD.unschedulable(NO_CPU), Reason.INSUFFICIENT_CPU, f"pod clip-1: {NO_CPU}"),
-    ("taint", POD.unschedulable(TAINT), Reason.UNSCHEDULABLE, f"pod clip-1: {TAINT}"),
-    ("gated", POD.unschedulable("", "SchedulingGated"), Reason.UNSCHEDULABLE, "pod clip-1: "),
+    (
+        "no GPU, but none is asked for",
+        HOMELESS.unschedulable(NO_GPU),
+        Reason.INSUFFICIENT_MEMORY,
+        f"pod clip-1: {NO_GPU}",
+    ),
+    ("no memory", HOMELESS.unschedulable(NO_MEMORY), Reason.INSUFFICIENT_MEMORY, f"pod clip-1: {NO_MEMORY}"),
+    ("no CPU", HOMELESS.unschedulable(NO_CPU), Reason.INSUFFICIENT_CPU, f"pod clip-1: {NO_CPU}"),
+    ("taint", HOMELESS.unschedulable(TAINT), Reason.UNSCHEDULABLE, f"pod clip-1: {TAINT}"),
+    ("gated", HOMELESS.unschedulable("", "SchedulingGated"), Reason.UNSCHEDULABLE, "pod clip-1: "),
 ]
 
 
@@ -223,7 +229,7 @@ def test_every_word_of_our_containers_becomes_the_reason(word: str) -> None:
         POD.ready().running(SERVER, ready=True, last=exited(137, reason="OOMKilled")),
         # It is on its way out: what it says is over.
         LOADING.failed(SERVER, last_words("InternalError")).terminating(),
-        POD.unschedulable(TAINT).terminating(),
+        HOMELESS.unschedulable(TAINT).terminating(),
         # It was told to stop and did.
         POD.running(SERVER, last=exited(0, reason="Completed")),
         LOADING.failed(SERVER, exited(0, reason="Completed")),
@@ -396,6 +402,12 @@ def test_a_pod_that_is_ending_and_holds_nothing_is_not_waited_for(leaving: PodDr
     trouble = trouble_of(gpu.build(), leaving=[leaving.build()])
     assert trouble is not None
     assert trouble.reason is Reason.INSUFFICIENT_ACCELERATOR
+
+
+def test_a_pod_that_has_a_node_is_not_without_one_whatever_the_scheduler_said_before() -> None:
+    pod = make_pod(make_mmm(), "late").unschedulable(TAINT).pod
+    assert trouble_of(pod) is not None
+    assert trouble_of({**pod, "spec": {**pod["spec"], "nodeName": "node-1"}}) is None
 
 
 def test_a_pending_claim_is_no_trouble_of_a_pod_that_has_a_node() -> None:
