@@ -19,25 +19,29 @@ def with_applied_hash(manifest: Manifest) -> Manifest:
     """`manifest` with the hash of itself in an annotation."""
     meta = manifest["metadata"]
     annotations = meta.get("annotations", {})
-    # What is packed has a hash of its own, and other bytes may mean the same.
-    hashed = {key: value for key, value in annotations.items() if key != names.ANNOTATION_BUILT}
+    # What is packed is there unpacked as well, and other bytes may mean the same.
+    packed = (names.ANNOTATION_BUILT, names.ANNOTATION_TEMPLATE)
+    hashed = {key: value for key, value in annotations.items() if key not in packed}
     applied = content_hash({**manifest, "metadata": {**meta, "annotations": hashed}})
     return {**manifest, "metadata": {**meta, "annotations": {**annotations, names.ANNOTATION_APPLIED: applied}}}
 
 
 def first_difference(desired: Any, live: Any, path: str = "") -> str | None:
     """Where `live` departs from `desired`, or None. Absent and empty are the same to Kubernetes."""
+    if desired == live:  # at once for whole trees: nearly always nothing differs
+        return None
     if isinstance(desired, dict) and isinstance(live, dict):
         return _dict_difference(desired, live, path)
     if isinstance(desired, list) and isinstance(live, list):
         return _list_difference(desired, live, path)
-    if desired == live or (not desired and live is None) or _same_amount(desired, live, path):
+    if (not desired and live is None) or _same_amount(desired, live, path):
         return None
     return f"{path.lstrip('.')} is {_brief(live)} instead of {_brief(desired)}"
 
 
 def _dict_difference(desired: dict[str, Any], live: dict[str, Any], path: str) -> str | None:
-    found = (first_difference(value, live.get(key), f"{path}.{key}") for key, value in desired.items())
+    changed = ((key, value, live.get(key)) for key, value in desired.items() if value != live.get(key))
+    found = (first_difference(value, other, f"{path}.{key}") for key, value, other in changed)
     return next(filter(None, found), None)
 
 

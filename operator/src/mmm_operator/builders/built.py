@@ -6,13 +6,15 @@ desired state is read from there and never from the live spec, so that an edit o
 """
 
 import base64
+import hashlib
 import json
 import zlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from mmm_operator import names
-from mmm_operator.revision import canonical_json, content_hash
+from mmm_operator.revision import canonical_json
 from mmm_operator.snapshot import Manifest, revision_id
 
 # Anybody may edit an annotation: what unpacks to more than this is none of ours.
@@ -21,11 +23,15 @@ MOST_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The fields of a Deployment that stay as they were built."""
+    """The fields of a Deployment that stay as they were built.
+
+    `record` are the annotations from which this was read, if it was: another zlib would pack it into other bytes.
+    """
 
     template: Manifest
     min_ready_seconds: int
     progress_deadline_seconds: int
+    record: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def version(self) -> str:
@@ -37,35 +43,43 @@ class Built:
         """The digest of that version."""
         return str(self.template["metadata"].get("annotations", {}).get(names.ANNOTATION_DIGEST, ""))
 
-    def annotations(self, live: Manifest | None) -> dict[str, str]:
-        """The annotations that say so; the packed text of `live` stays if it says the same."""
-        content = self._content()
-        packed = _annotations(live).get(names.ANNOTATION_BUILT, "") if live else ""
-        # Another zlib may pack the same content into other bytes.
-        text = packed if packed and _unpack(packed) == content else _pack(content)
-        return {names.ANNOTATION_BUILT: text, names.ANNOTATION_TEMPLATE: content_hash(content)}
+    def timed(self, min_ready_seconds: int, progress_deadline_seconds: int) -> "Built":
+        """The same pods with these times."""
+        if (min_ready_seconds, progress_deadline_seconds) == (self.min_ready_seconds, self.progress_deadline_seconds):
+            return self
+        return Built(self.template, min_ready_seconds, progress_deadline_seconds)
 
-    def _content(self) -> dict[str, Any]:
-        return {
+    def annotations(self) -> Mapping[str, str]:
+        """The annotations that say so."""
+        return self.record or self._record()
+
+    def _record(self) -> Mapping[str, str]:
+        content = {
             "minReadySeconds": self.min_ready_seconds,
             "progressDeadlineSeconds": self.progress_deadline_seconds,
             "template": self.template,
         }
+        packed = base64.b64encode(zlib.compress(canonical_json(content), 9)).decode()
+        return {names.ANNOTATION_BUILT: packed, names.ANNOTATION_TEMPLATE: _hash(packed)}
 
 
 def read_built(live: Manifest | None) -> Built | None:
     """What `live` was built with; None when it does not say so, or somebody edited what it says."""
-    annotations = _annotations(live) if live else {}
-    content = _unpack(annotations.get(names.ANNOTATION_BUILT, ""))
-    if live is None or content is None or content_hash(content) != annotations.get(names.ANNOTATION_TEMPLATE):
+    if live is None:
+        return None
+    annotations = live["metadata"].get("annotations") or {}
+    packed, proof = annotations.get(names.ANNOTATION_BUILT, ""), annotations.get(names.ANNOTATION_TEMPLATE)
+    content = _unpack(packed) if proof == _hash(packed) else None
+    if content is None:
         return None
     try:
         # A hash proves no origin: a template of another revision is none of this Deployment's.
         if content["template"]["metadata"]["labels"][names.LABEL_REVISION] != revision_id(live):
             return None
-        return Built(content["template"], content["minReadySeconds"], content["progressDeadlineSeconds"])
+        times = (content["minReadySeconds"], content["progressDeadlineSeconds"])
     except (KeyError, TypeError):
         return None
+    return Built(content["template"], *times, {names.ANNOTATION_BUILT: packed, names.ANNOTATION_TEMPLATE: proof})
 
 
 def take_as_built(live: Manifest) -> Built:
@@ -74,12 +88,8 @@ def take_as_built(live: Manifest) -> Built:
     return Built(spec["template"], spec.get("minReadySeconds", 0), spec.get("progressDeadlineSeconds", 600))
 
 
-def _annotations(live: Manifest) -> dict[str, str]:
-    return live["metadata"].get("annotations") or {}
-
-
-def _pack(content: dict[str, Any]) -> str:
-    return base64.b64encode(zlib.compress(canonical_json(content), 9)).decode()
+def _hash(packed: str) -> str:
+    return hashlib.sha256(packed.encode()).hexdigest()[:16]
 
 
 def _unpack(text: str) -> dict[str, Any] | None:

@@ -71,10 +71,10 @@ def as_built_by_an_older_operator(cluster: Cluster) -> Manifest:
     built = read_built(live)
     assert built is not None
     template = {**built.template, "spec": {**built.template["spec"], "shareProcessNamespace": True}}
-    old = replace(built, template=template)
+    old = replace(built, template=template, record={})
     manifest = rebuild_deployment(cluster.draft.meta(), live, 2)
     assert manifest is not None
-    manifest["metadata"]["annotations"].update(old.annotations(None))
+    manifest["metadata"]["annotations"].update(old.annotations())
     manifest["spec"]["template"] = template
     cluster.children[ref] = as_stored(with_applied_hash(manifest), live)
     return cluster.children[ref]
