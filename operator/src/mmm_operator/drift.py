@@ -34,6 +34,7 @@ def first_difference(desired: Any, live: Any, path: str = "") -> str | None:
         return _dict_difference(desired, live, path)
     if isinstance(desired, list) and isinstance(live, list):
         return _list_difference(desired, live, path)
+    if desired == live or (live is None and _is_empty(desired)) or _same_amount(desired, live, path):
     if (not desired and live is None) or _same_amount(desired, live, path):
         return None
     return f"{path.lstrip('.')} is {_brief(live)} instead of {_brief(desired)}"
@@ -52,6 +53,11 @@ def _list_difference(desired: list[Any], live: list[Any], path: str) -> str | No
         return f"{path.lstrip('.')} has {len(live)} items instead of {len(desired)}"
     found = (first_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(desired, live, strict=True)))
     return next(filter(None, found), None)
+
+
+def _is_empty(desired: object) -> bool:
+    # A false is written where absent means true: a token that must not be mounted, privileges that must not grow.
+    return not desired and desired is not False
 
 
 def _list_key(desired: list[Any], live: list[Any]) -> str | None:

@@ -33,6 +33,10 @@ ANNOTATION_TEMPLATE = f"{GROUP}/template"
 # The uid of the MultimodalModel: tells whose a child is when somebody took its ownerReferences away.
 ANNOTATION_OWNER = f"{GROUP}/owner"
 
+# "spec" where the spec named the server image; absent where it was the operator's default at the time.
+ANNOTATION_IMAGE_FROM = f"{GROUP}/image-from"
+IMAGE_FROM_SPEC = "spec"
+
 APP_NAME = "multimodal-model"
 MANAGED_BY = FIELD_MANAGER
 

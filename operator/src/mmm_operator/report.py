@@ -58,9 +58,13 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
         rollout=_report_rollout(facts, moment),
         acceleration=_acceleration(accelerated) if accelerated else old.acceleration,
         load_seconds=_load_seconds(accelerated) if accelerated else old.load_seconds,
-        resolved=Resolved(server_image=image) if image else old.resolved,
+        resolved=Resolved(server_image=image) if image and not _names_image(snapshot) else old.resolved,
         last_failures=_report_failures(snapshot, moment),
     )
+
+
+def _names_image(snapshot: Snapshot) -> bool:
+    return snapshot.mmm is not None and snapshot.mmm.spec.runtime.image is not None
 
 
 def report_events(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Event, ...]:

@@ -109,14 +109,15 @@ class RevisionState:
     """One revision as its Deployment and its pods show it. All numbers are pods.
 
     `wanted` is the Deployment's spec. `ready` pods answer requests now, `available` ones have done so for
-    `minReadySeconds`. `due` is when the pods that are not ready should be; None if there are none. `stuck`
-    means that this moment has passed.
+    `minReadySeconds`. `default_image` means that the spec did not name the image. `due` is when the pods that are not
+    ready should be; None if there are none. `stuck` means that this moment has passed.
     """
 
     revision: str
     version: str
     digest: str
     image: str
+    default_image: bool
     created: str
     wanted: int
     existing: int
@@ -139,6 +140,7 @@ def parse_revision(deployment: Manifest, pods: Iterable[Manifest], now: datetime
         version=meta.get("labels", {}).get(names.LABEL_VERSION, ""),
         digest=meta.get("annotations", {}).get(names.ANNOTATION_DIGEST, ""),
         image=_server_image(spec["template"]),
+        default_image=meta.get("annotations", {}).get(names.ANNOTATION_IMAGE_FROM) != names.IMAGE_FROM_SPEC,
         created=meta.get("creationTimestamp", ""),
         wanted=wanted,
         existing=status.get("replicas", 0),

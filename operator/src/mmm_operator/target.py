@@ -50,8 +50,10 @@ def choose_image(
     """
     if mmm.spec.runtime.image is not None:
         return mmm.spec.runtime.image
-    known = {state.revision for state in states}
-    images = [*([resolved.server_image] if resolved else []), *sorted({state.image for state in states})]
+    # What an earlier spec named is no default: who takes `runtime.image` back wants the operator's.
+    defaults = [state for state in states if state.default_image]
+    known = {state.revision for state in defaults}
+    images = [*([resolved.server_image] if resolved else []), *sorted({state.image for state in defaults})]
     running = (image for image in images if revision_of(mmm.spec, digest, image).id in known)
     return next(running, settings.server_image)
 

@@ -61,7 +61,7 @@ class Acceleration(ApiModel):
 class Resolved(ApiModel):
     """Defaults that were filled in, remembered so that a new operator restarts no pod."""
 
-    server_image: str = Field(max_length=1024, description="Server image in effect.")
+    server_image: str = Field(max_length=1024, description="Server image in effect where the spec names none.")
 
 
 class LastFailure(ApiModel):

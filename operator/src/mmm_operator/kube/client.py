@@ -25,6 +25,7 @@ CALLS_AT_A_TIME = 16
 PAGE = 500
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
+MERGE = "application/merge-patch+json"
 METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 # The first revision of etcd is that of the empty store.
 NO_VERSION = "1"
@@ -45,6 +46,7 @@ class Call:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Manifest | None = None
     accept: str = JSON
+    content: str = JSON
 
 
 class NotLeader(Transient):
@@ -141,11 +143,21 @@ class KubeClient:
         """The object after server-side apply, also of fields that somebody else owned."""
         return await self._apply(manifest, "apply", force=True)
 
+    async def overwrite(self, manifest: Manifest) -> Manifest:
+        """The object with our fields in it, and our lists instead of what anybody made of them."""
+        ref, query = Ref.of(manifest), {"fieldManager": names.FIELD_MANAGER}
+        path = resources.path(ref.kind, ref.namespace, ref.name)
+        written = await self._call(Call("PATCH", path, f"overwrite {ref}", query, manifest, content=MERGE))
+        if written is None:
+            raise KubeError(f"overwrite {ref}: it is gone", status=404)
+        self._on_write(ref.kind, "overwrite")
+        return written
+
     async def _apply(self, manifest: Manifest, verb: str, *, force: bool) -> Manifest:
         ref = Ref.of(manifest)
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
         path = resources.path(ref.kind, ref.namespace, ref.name)
-        written = await self._call(Call("PATCH", path, f"{verb} {ref}", query=query, body=manifest))
+        written = await self._call(Call("PATCH", path, f"{verb} {ref}", query, manifest, content=APPLY))
         if written is None:
             raise KubeError(f"{verb} {ref}: there is no namespace {ref.namespace}", status=404)
         self._on_write(ref.kind, verb)
@@ -156,7 +168,7 @@ class KubeClient:
         ref = Ref.of(manifest)
         query = {"fieldManager": names.STATUS_FIELD_MANAGER, "force": "true"}
         path = resources.path(ref.kind, ref.namespace, ref.name, "status")
-        written = await self._call(Call("PATCH", path, f"apply status of {ref}", query=query, body=manifest))
+        written = await self._call(Call("PATCH", path, f"apply status of {ref}", query, manifest, content=APPLY))
         if written is not None:
             self._on_write(ref.kind, "status")
         return written
@@ -222,7 +234,7 @@ class KubeClient:
             raise Transient(f"{call.what}: no answer from the API server ({reason})") from error
 
     async def _request(self, call: Call, timeout: float) -> answers.Answer:
-        headers = {"Accept": call.accept, "Content-Type": APPLY if call.method == "PATCH" else JSON}
+        headers = {"Accept": call.accept, "Content-Type": call.content}
         # Only the address and the authorization are the generated client's work: its models are far slower than JSON.
         method, url, headers, _, _ = await self._client.param_serialize(
             call.method, call.path, header_params=headers, auth_settings=["BearerToken"]

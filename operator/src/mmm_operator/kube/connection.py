@@ -1,6 +1,8 @@
 """Who we are and where the API server is: a kubeconfig, or the pod's service account."""
 
 import os
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
@@ -26,7 +28,18 @@ async def load_configuration() -> Configuration:
             config.load_incluster_config(client_configuration=configuration)
     except Exception as error:  # a kubeconfig can be wrong in every way that YAML, base64 and files can
         raise SettingsError(f"{NOWHERE} ({error})") from error
+    configuration.proxy = configuration.proxy or proxy_for(configuration.host)
+    # Else the client would look for a proxy and a .netrc anew, in a thread, for each call.
+    configuration.client_session_kwargs = {"trust_env": False}
     return configuration
+
+
+def proxy_for(server: str) -> str | None:
+    """The proxy that $HTTPS_PROXY and $NO_PROXY, or $HTTP_PROXY, name for this server, as kubectl understands them."""
+    parts = urlsplit(server)
+    if proxy_bypass_environment(parts.netloc):
+        return None
+    return getproxies_environment().get(parts.scheme)
 
 
 async def connection_of(configuration: Configuration) -> Connection:

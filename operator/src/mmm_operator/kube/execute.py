@@ -13,6 +13,8 @@ from mmm_operator.kube.store import Store, seen
 from mmm_operator.plan import Apply, Delete, Plan
 from mmm_operator.snapshot import Manifest, Ref, Snapshot
 
+UNPROCESSABLE = 422
+
 log = logging.getLogger(__name__)
 
 
@@ -68,8 +70,18 @@ class Executor:
             except Conflict as error:
                 raise Taken(str(error), frozenset({Ref.of(step.manifest)})) from error
         else:
-            written = await self._kube.apply(_pinned(step.manifest, snapshot))
+            written = await self._repair(_pinned(step.manifest, snapshot))
         self._store.put(seen(step.manifest["kind"], written))
+
+    async def _repair(self, manifest: Manifest) -> Manifest:
+        try:
+            return await self._kube.apply(manifest)
+        except KubeError as error:
+            # A port whose number somebody edited is another port to an apply, which adds ours beside it: two of one
+            # name, which is invalid. An object that cannot be mended item by item gets our lists as they are.
+            if error.status != UNPROCESSABLE:
+                raise
+            return await self._kube.overwrite(manifest)
 
     async def _delete(self, step: Delete, snapshot: Snapshot) -> None:
         # In exactly the state that was seen: what looked superfluous then may be needed now.

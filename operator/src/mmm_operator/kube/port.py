@@ -37,6 +37,9 @@ class Kube(Protocol):
     async def apply(self, manifest: Manifest) -> Manifest:
         """The object after server-side apply, also of fields that somebody else owned."""
 
+    async def overwrite(self, manifest: Manifest) -> Manifest:
+        """The object with our fields in it, and our lists instead of what anybody made of them."""
+
     async def apply_status(self, manifest: Manifest) -> Manifest | None:
         """The MultimodalModel after server-side apply of its status; None when it is gone."""
 

@@ -189,3 +189,10 @@ def test_what_somebody_else_added_is_theirs() -> None:
     live["metadata"]["annotations"]["somebody.else/note"] = "hello"
     live["spec"]["loadBalancerClass"] = "fast"
     assert first_difference(desired, live) is None
+
+
+@pytest.mark.parametrize("field", ["automountServiceAccountToken", "enableServiceLinks"])
+def test_a_false_that_is_gone_is_a_difference_since_absent_means_true(field: str) -> None:
+    desired = {"spec": {field: False}}
+    assert first_difference(desired, {"spec": {}}) == f"spec.{field} is absent instead of False"
+    assert first_difference(desired, desired) is None

@@ -12,7 +12,7 @@ def rev(name: str, wanted: int, ready: int | None = None, **fields: Any) -> Revi
     """A revision with `wanted` pods, all of which serve unless told otherwise."""
     ready = wanted if ready is None else ready
     known: dict[str, Any] = {"existing": wanted, "available": ready, "created": name, "stuck": False, "due": None}
-    known |= {"version": "", "digest": "", "image": "", **fields}
+    known |= {"version": "", "digest": "", "image": "", "default_image": True, **fields}
     return RevisionState(revision=name, wanted=wanted, ready=ready, **known)
 
 

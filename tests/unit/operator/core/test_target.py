@@ -1,5 +1,6 @@
 """Which revision shall serve, and which one does."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,6 +61,12 @@ def test_the_image_is_the_spec_s() -> None:
 def test_the_image_is_the_one_that_this_very_revision_runs_already() -> None:
     assert image([running("old:1")]) == "old:1"
     assert image([running("old:1"), running("older:1")], "older:1") == "older:1"
+
+
+def test_an_image_that_the_spec_named_once_is_no_default() -> None:
+    own = replace(running("own:1"), default_image=False)
+    assert image([own]) == IMAGE
+    assert image([own, running("old:1")], "old:1") == "old:1"
 
 
 def test_the_image_of_a_new_revision_is_the_operator_s() -> None:

@@ -42,6 +42,10 @@ class ApiServer:
         self.write(f"apply {manifest['kind']}", manifest)
         return written(manifest)
 
+    async def overwrite(self, manifest: Manifest) -> Manifest:
+        self.write(f"overwrite {manifest['kind']}", manifest)
+        return written(manifest)
+
     async def apply_status(self, manifest: Manifest) -> Manifest | None:
         self.write("status MultimodalModel", manifest)
         return written(manifest)
@@ -156,6 +160,17 @@ def test_a_child_that_changed_meanwhile_is_looked_at_again() -> None:
     with pytest.raises(Conflict):
         run(server)
     assert server.writes == ALL
+
+
+def test_a_child_that_cannot_be_mended_item_by_item_is_overwritten() -> None:
+    class Picky(ApiServer):
+        async def apply(self, manifest: Manifest) -> Manifest:
+            self.write("apply Deployment")
+            raise KubeError("two ports of one name", status=422)
+
+    server = Picky()
+    run(server)
+    assert server.writes == [ALL[0], ALL[1], "overwrite Deployment", *ALL[2:]]
 
 
 def test_an_api_server_in_trouble_is_not_pestered_but_the_status_is_tried() -> None:
