@@ -5,7 +5,6 @@
   verbs:
     - list  # what there is, at the start and after every gap
     - watch  # what users change, at once
-    - get  # what they want now
 - apiGroups: ["serving.multimodal.dev"]
   resources: [multimodalmodels/status]
   verbs:

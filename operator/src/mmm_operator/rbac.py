@@ -37,7 +37,7 @@ _KEPT = {
     "get": "whose it is, when the name of a new one is taken",
     "patch": "make it so, and repair it",
 }
-_WANTED = {**_WATCHED, "watch": "what users change, at once", "get": "what they want now"}
+_WANTED = {**_WATCHED, "watch": "what users change, at once"}
 
 
 def _kept(group: str, resource: str, create: str, delete: str = "") -> Grant:
