@@ -56,7 +56,7 @@ class Group:
             self.work_goes_on()
             what = "; ".join(text for text in intrusions(self.ledger.writes()) if _moment(text) >= begun)
         except (AssertionError, httpx.HTTPError) as error:
-            what = f"{wish.name}: {error}"
+            what = f"{wish.name}: {error}"[:500]
         record("failover", plan, not what, SEED, what)
         if what:
             self.failures.append(f"{plan} ({wish.name}): {what}; {replay('test_failover.py', plan)}")
@@ -66,10 +66,12 @@ class Group:
         self.replicas.start()
         time.sleep(self.rng.uniform(0.0, 5.0))  # anywhere between two renewals
         leader = self.replicas.leader()
+        if wish != signal.SIGSTOP:
+            assert leader.end(wish) == (0 if wish == signal.SIGTERM else -wish)
+            return
         send(leader, wish)
-        if wish == signal.SIGSTOP:
-            time.sleep(self.rng.uniform(5.0, 22.0))
-            send(leader, signal.SIGCONT)
+        time.sleep(self.rng.uniform(5.0, 22.0))
+        send(leader, signal.SIGCONT)
 
     def work_goes_on(self) -> None:
         """Somebody writes again, soon, and all that run are alive."""
