@@ -34,8 +34,7 @@ def first_difference(desired: Any, live: Any, path: str = "") -> str | None:
         return _dict_difference(desired, live, path)
     if isinstance(desired, list) and isinstance(live, list):
         return _list_difference(desired, live, path)
-    if desired == live or (live is None and _is_empty(desired)) or _same_amount(desired, live, path):
-    if (not desired and live is None) or _same_amount(desired, live, path):
+    if (live is None and _is_empty(desired)) or _same_amount(desired, live, path):
         return None
     return f"{path.lstrip('.')} is {_brief(live)} instead of {_brief(desired)}"
 

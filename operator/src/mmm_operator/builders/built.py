@@ -68,7 +68,7 @@ def read_built(live: Manifest | None) -> Built | None:
     if live is None:
         return None
     annotations = live["metadata"].get("annotations") or {}
-    packed, proof = annotations.get(names.ANNOTATION_BUILT, ""), annotations.get(names.ANNOTATION_TEMPLATE)
+    packed, proof = annotations.get(names.ANNOTATION_BUILT, ""), annotations.get(names.ANNOTATION_TEMPLATE, "")
     content = _unpack(packed) if proof == _hash(packed) else None
     if content is None:
         return None

@@ -18,15 +18,11 @@ def build_deployment(
     A revision names everything that its pods run, so a `live` Deployment keeps the template that it was built
     with, by whatever version of this operator: an upgrade of the operator restarts no pod.
     """
-    rollout, before = mmm.spec.rollout, read_built(live)
-    template = before.template if before else build_pod_template(mmm, revision, settings)
-    built = Built(template, rollout.min_ready_seconds, rollout.progress_deadline_seconds)
-    origin = names.IMAGE_FROM_SPEC if mmm.spec.runtime.image is not None else ""
-    return _build(mmm.metadata, revision.id, built, replicas, live, origin)
     times = (mmm.spec.rollout.min_ready_seconds, mmm.spec.rollout.progress_deadline_seconds)
     before = read_built(live)
     built = before.timed(*times) if before else Built(build_pod_template(mmm, revision, settings), *times)
-    return _build(mmm.metadata, revision.id, built, replicas)
+    origin = names.IMAGE_FROM_SPEC if mmm.spec.runtime.image is not None else ""
+    return _build(mmm.metadata, revision.id, built, replicas, origin)
 
 
 def rebuild_deployment(owner: ObjectMeta, live: Manifest, replicas: int) -> Manifest:
@@ -37,22 +33,14 @@ def rebuild_deployment(owner: ObjectMeta, live: Manifest, replicas: int) -> Mani
     """
     built = read_built(live) or take_as_built(live)
     origin = live["metadata"].get("annotations", {}).get(names.ANNOTATION_IMAGE_FROM, "")
-    return _build(owner, revision_id(live), built, replicas, live, origin)
+    return _build(owner, revision_id(live), built, replicas, origin)
 
 
-def _build(
-    owner: ObjectMeta, revision: str, built: Built, replicas: int, live: Manifest | None, image_from: str
-) -> Manifest:
-    labels = {names.LABEL_REVISION: revision, names.LABEL_VERSION: built.version}
-    annotations = {names.ANNOTATION_DIGEST: built.digest, **built.annotations(live)}
-    if image_from:
-        annotations[names.ANNOTATION_IMAGE_FROM] = image_from
-    return _build(owner, revision_id(live), read_built(live) or take_as_built(live), replicas)
-
-
-def _build(owner: ObjectMeta, revision: str, built: Built, replicas: int) -> Manifest:
+def _build(owner: ObjectMeta, revision: str, built: Built, replicas: int, image_from: str) -> Manifest:
     labels = {names.LABEL_REVISION: revision, names.LABEL_VERSION: built.version}
     annotations = {names.ANNOTATION_DIGEST: built.digest, **built.annotations()}
+    if image_from:
+        annotations[names.ANNOTATION_IMAGE_FROM] = image_from
     name = names.deployment_name(owner.name, revision)
     return {
         "apiVersion": "apps/v1",
