@@ -8,11 +8,18 @@ from mmm_operator.snapshot import Manifest
 from tests.chaos.world import World
 from tests.integration.objects import is_ready
 
-# Identity and time, what the API server and other controllers add, and the hash that covers the owner's uid.
+# Identity and time, what the API server and other controllers add, and what holds the owner's uid.
 INCIDENTAL = frozenset(
     {
         *("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace", "status"),
-        *("clusterIP", "clusterIPs", "volumeName", "deployment.kubernetes.io/revision", names.ANNOTATION_APPLIED),
+        *(
+            "clusterIP",
+            "clusterIPs",
+            "volumeName",
+            "deployment.kubernetes.io/revision",
+            names.ANNOTATION_APPLIED,
+            names.ANNOTATION_OWNER,
+        ),
     }
 )
 KINDS = tuple(kind for kind in WATCHED_CHILDREN if kind != "Pod")

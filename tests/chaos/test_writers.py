@@ -1,0 +1,133 @@
+"""Others write to the same objects at the same time: the operator neither gives in nor goes on quarrelling."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import httpx
+import pytest
+
+from mmm_operator import names
+from tests.chaos.drift import managed_fields, missing
+from tests.chaos.essence import children, falsehoods
+from tests.chaos.generator.offer import Offer
+from tests.chaos.generator.run import Place, Space
+from tests.chaos.generator.schema import Spec, load_crd, spec_schema
+from tests.chaos.report import record
+from tests.chaos.size import SEED, replay, seconds
+from tests.chaos.trail import Trail
+from tests.chaos.world import Api, Entrance, Id, Kubelet, World
+from tests.chaos.writers import Storm, write_politely
+from tests.integration.bucket import Bucket
+from tests.integration.operator_process import Operator
+
+CONVERGE_SECONDS = 30.0
+WISHES: tuple[Spec, ...] = (
+    {"replicas": 1},
+    {"replicas": 2},
+    {"replicas": 2, "autoscaling": {"minReplicas": 1, "maxReplicas": 4}},
+)
+
+
+@pytest.fixture(scope="module")
+def offer(bucket: Bucket) -> Offer:
+    return Offer.publish(bucket)
+
+
+@pytest.fixture(scope="module")
+def place(api: httpx.Client, trail: Trail, offer: Offer, steady_operator: Operator) -> Callable[[World], Place]:
+    """Where namespaces are made, in a world that is watched."""
+    return lambda world: Place(world, trail, api, offer, spec_schema(load_crd()))
+
+
+@asynccontextmanager
+async def spaces(entrance: Entrance, place: Callable[[World], Place], prefix: str) -> AsyncIterator[list[Space]]:
+    """Namespaces with one settled MultimodalModel each."""
+    async with AsyncExitStack() as stack:
+        admin = await stack.enter_async_context(Api.open(entrance))
+        world = await stack.enter_async_context(World(admin).watched())
+        Kubelet(world, prefix)
+        ground = place(world)
+        found = [await stack.enter_async_context(Space.open(ground, f"{prefix}-{n}")) for n in range(len(WISHES))]
+        for space, wish in zip(found, WISHES, strict=True):
+            await space.create({**ground.offer.start(), **wish})
+        for space in found:
+            await space.at_rest(ready=True)
+        yield found
+
+
+def everything(found: list[Space]) -> Iterator[Id]:
+    """The MultimodalModels and their children."""
+    for space in found:
+        mmm = space.mmm()
+        yield Id(names.KIND, space.namespace, mmm["metadata"]["name"])
+        for child in children(space.place.world, mmm):
+            yield Id(child["kind"], space.namespace, child["metadata"]["name"])
+
+
+async def test_after_a_storm_of_writes_all_is_as_the_objects_say(
+    entrance: Entrance, api: httpx.Client, trail: Trail, place: Callable[[World], Place]
+) -> None:
+    print(f"seed {SEED}")  # noqa: T201  (what replays a failure)
+    async with spaces(entrance, place, "storm") as found:
+        began = time.monotonic()
+        storm = Storm(api, lambda: everything(found), SEED)
+        await storm.blow(seconds(8, 600))
+        calm = time.monotonic()
+        problems = [problem for space in found for problem in await after_the_storm(space, calm)]
+        written = len([write for space in found for write in trail.writes(space.namespace, began)])
+        if written > 2 * storm.taken:
+            problems.append(f"{written} writes of the operator to {storm.taken} of the others: {storm.answers}")
+    print(f"{storm.taken} writes were taken, {written} were the operator's")  # noqa: T201  (figures of the report)
+    record("writers", "storm", not problems, SEED, "; ".join(problems))
+    assert not problems, "\n".join([*problems, replay("test_writers.py", "storm")])
+
+
+async def after_the_storm(space: Space, calm: float) -> list[str]:
+    """What is not as it should be once the operator had its time."""
+    space.generation = (await space.live())["metadata"]["generation"]
+    try:
+        await space.until(lambda: is_settled(space), calm + CONVERGE_SECONDS, "settled")
+    except AssertionError as error:
+        return [f"{space.namespace}: {error}"]
+    await space.at_rest(ready=True)
+    return [f"{space.namespace}: {problem}" for problem in await compare_with_a_fresh_one(space)]
+
+
+def is_settled(space: Space) -> bool:
+    mmm = space.mmm()
+    observed = mmm.get("status", {}).get("observedGeneration")
+    return observed == mmm["metadata"]["generation"] and not falsehoods(mmm, space.children(), space.pods())
+
+
+async def compare_with_a_fresh_one(space: Space) -> list[str]:
+    """What the operator puts into the children of a fresh object of the same spec, and is otherwise here."""
+    mmm = await space.live()
+    async with Space.open(space.place, f"{space.namespace}-fresh") as fresh:
+        await fresh.create(mmm["spec"])
+        await fresh.at_rest(ready=True)
+        here = {(child["kind"], child["metadata"]["name"]): child for child in space.children()}
+        problems = []
+        for child in fresh.children():
+            wanted = {**child, "metadata": {**child["metadata"], "ownerReferences": []}}
+            twin = here.get((child["kind"], child["metadata"]["name"]))
+            lost = missing(wanted, twin) if twin else ["all of it"]
+            lost = [field for field in lost if not field.endswith((names.ANNOTATION_APPLIED, names.ANNOTATION_OWNER))]
+            problems += [f"{child['kind']}: {field}" for field in lost]
+            assert managed_fields(child), "nothing was compared"
+    return problems
+
+
+async def test_who_keeps_to_their_own_fields_costs_no_write(
+    entrance: Entrance, api: httpx.Client, trail: Trail, place: Callable[[World], Place]
+) -> None:
+    async with spaces(entrance, place, "calm") as found:
+        began = time.monotonic()
+        count = await write_politely(api, sorted(everything(found)), seconds(3, 60))
+        await asyncio.sleep(1.0)
+        # Without nodes the scheduler goes on complaining of pods that run, and the status repeats it.
+        writes = [str(w) for space in found for w in trail.writes(space.namespace, began) if w.on_child]
+    record("writers", "polite", not writes, SEED, "; ".join(writes))
+    assert count > 10
+    assert not writes, "\n".join(writes)
