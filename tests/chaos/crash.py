@@ -16,6 +16,7 @@ from tests.chaos.scenarios import STORIES
 from tests.chaos.stage import PATIENCE_SECONDS, Stage
 from tests.integration.operator_process import SERVER_IMAGE
 
+MOST_TEXT = 200
 _numbers = itertools.count(1)
 # The object goes while its children are being made: how many there were is a matter of moments.
 RACES = {"delete"}
@@ -98,12 +99,20 @@ async def _compare(stage: Stage, story: str, reference: Ending) -> str:
 
 def difference(ending: Ending, reference: Ending, story: str = "") -> str:
     """What differs between two endings, in words; nothing when they are the same."""
-    found = [f"{where}: {a!r} instead of {b!r}" for where, a, b in _differences(ending.essence, reference.essence)]
+    found = [
+        f"{where}: {brief(a)} instead of {brief(b)}" for where, a, b in _differences(ending.essence, reference.essence)
+    ]
     for what in sorted({*ending.counts, *reference.counts}):
         count, wanted = ending.counts.get(what, 0), reference.counts.get(what, 0)
         if count > wanted or (count < wanted and story not in RACES):
             found.append(f"{what}: {count} instead of {wanted}")
     return "; ".join(found)
+
+
+def brief(value: object) -> str:
+    """The beginning of it."""
+    text = repr(value)
+    return text if len(text) < MOST_TEXT else text[:MOST_TEXT] + "…"
 
 
 def _differences(one: Any, other: Any, where: str = "") -> Iterable[tuple[str, Any, Any]]:

@@ -58,7 +58,8 @@ async def test_wherever_it_is_killed_the_same_world_results(story: str, stages: 
     endings = await asyncio.gather(*(crash.undisturbed(stage, story) for stage in stages))
     reference = max(endings, key=lambda ending: len(ending.writes))
     for ending in endings:
-        assert not crash.difference(ending, reference, story), "undisturbed, the story ends in several ways"
+        what = crash.difference(ending, reference, story)
+        assert not what, f"undisturbed, the story ends in several ways: {what}"
     plans = chosen_plans(story, len(reference.writes))
     failures = await play(stages, plans, reference)
     assert not failures, "\n".join(f"{replay('test_crash_sweep.py', name)}\n    {what}" for name, what in failures)
@@ -72,7 +73,7 @@ async def play(stages: list[Stage], plans: Iterable[Plan], reference: Ending) ->
         for plan in left:
             what = await crash.crashed(stage, plan, reference)
             complaints = stage.operator.complaints()
-            stage.operator.log.unlink(missing_ok=True)
+            stage.operator.log.rename(stage.operator.log.with_name(f"{plan}.log"))
             what = what or "; ".join(str(line)[:1000] for line in complaints)
             record("crash", str(plan), not what, SEED, what)
             if what:

@@ -20,6 +20,11 @@ from tests.integration.operator_process import Audit, Operator, install_account
 CRD = Path(__file__).resolve().parents[2] / "crds/multimodalmodels.serving.multimodal.dev.yaml"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What looks back at all other tests comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     """A control plane that knows MultimodalModels."""

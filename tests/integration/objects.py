@@ -94,10 +94,11 @@ _numbers = itertools.count()
 
 
 @contextmanager
-def new_namespace(api: httpx.Client, credentials: Mapping[str, str]) -> Iterator[Objects]:
-    """A namespace of its own, with these credentials in the Secret `s3`."""
-    found = Objects(api, f"test-{next(_numbers)}")
-    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": found.namespace}}
+def new_namespace(api: httpx.Client, credentials: Mapping[str, str], name: str = "") -> Iterator[Objects]:
+    """A namespace of its own, with these credentials in the Secret `s3`; no pods but restricted ones may be there."""
+    found = Objects(api, name or f"test-{next(_numbers)}")
+    metadata = {"name": found.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
     _body(api.post("/api/v1/namespaces", json=namespace))
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": dict(credentials)}
     found.create(secret)

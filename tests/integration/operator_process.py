@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,9 @@ ACCOUNT = "mmm-operator"
 # What the settings call it by themselves.
 LEASE_NAME = "mmm-operator"
 USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
+# The accounts that operators have in tests: all rights, all rights but one, all rights in a cage.
+OPERATORS = tuple(f"system:serviceaccount:{NAMESPACE}:{account}" for account in (ACCOUNT, "limited", "caged"))
+GRANTED = {(grant.group, grant.resource, verb) for grant in (*OPERATOR, *LEASE) for verb in grant.verbs}
 SERVER_IMAGE = "registry.example/mmm-server:1"
 WRITING = {"create", "update", "patch", "delete", "deletecollection"}
 
@@ -136,14 +139,15 @@ class Audit:
     """What the API server recorded about the operator."""
 
     log: Path
-    user: str = USER
+    users: Container[str] = (USER,)
 
     def requests(self, since: int = 0, namespace: str | None = None) -> Iterator[Manifest]:
         with self.log.open("rb") as lines:
             lines.seek(since)
             for line in lines:
                 entry = json.loads(line)
-                mine = entry["user"]["username"] == self.user
+                # Tests speak through httpx, also with the operator's token.
+                mine = entry["user"]["username"] in self.users and "httpx" not in entry.get("userAgent", "")
                 if mine and namespace in (None, entry.get("objectRef", {}).get("namespace")):
                     yield entry
 
@@ -163,6 +167,24 @@ class Audit:
         time.sleep(seconds)  # the absence of something can only be waited for
         writes = self.writes(since, namespace)
         assert not writes, f"written at rest: {writes}"
+
+
+def used_rights(entries: Iterable[Manifest]) -> set[tuple[str, str, str]]:
+    """The rights that the API server checked; an apply of something new needs two."""
+    used = set()
+    for entry in entries:
+        target = entry.get("objectRef", {})
+        if "resource" in target:
+            resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
+            used.add((target.get("apiGroup", ""), resource, entry["verb"]))
+            if entry["verb"] == "patch" and entry.get("responseStatus", {}).get("code") == 201:
+                used.add((target.get("apiGroup", ""), resource, "create"))
+    return used
+
+
+def forbidden(entry: Manifest) -> bool:
+    """Whether the API server did not let it happen for want of a right."""
+    return bool(entry["annotations"].get("authorization.k8s.io/decision") == "forbid")
 
 
 def describe(entry: Manifest) -> str:

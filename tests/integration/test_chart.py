@@ -76,7 +76,7 @@ def test_the_operator_may_do_what_the_table_says_everywhere_and_nothing_else(hel
             assert may(api, grant, verb, ""), (grant, verb)
         for verb in {"get", "list", "watch", "create", "update", "patch", "delete"} - set(grant.verbs):
             assert not may(api, grant, verb, "team-a"), (grant, verb)
-    assert not may(api, rbac.Grant("", "pods/exec", (), ""), "create", "team-a")
+    assert not may(api, rbac.Grant("", "pods/exec", {}), "create", "team-a")
 
 
 def test_with_namespaces_it_may_do_nothing_outside_them(helm: Helm, api: httpx.Client) -> None:

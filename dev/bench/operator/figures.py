@@ -13,7 +13,10 @@ Column = tuple[str, Callable[[Measured], float | None]]
 def figures(found: Measured) -> dict[str, Figure]:
     """Every figure of one run, its number of objects in its name."""
     n = found.objects
-    made = {f"{name}, N={n}": figure for name, figure in (*_creation(found), *_reaction(found))}
+    made = {f"phases that did not end in time, N={n}": Figure(len(found.unfinished), "phases", "lower", 0)}
+    if "creation" in found.unfinished:
+        return made
+    made |= {f"{name}, N={n}": figure for name, figure in (*_creation(found), *_reaction(found))}
     made |= {f"{name}, N={n}": figure for name, figure in (*_restart(found), *_idle(found), *_ready(found))}
     return made
 

@@ -38,7 +38,7 @@ class ReadyWith:
 @dataclass
 class Measured:
     """Everything. Memory is in MiB; requests are counted by kind; `children` is per object, `probes` are the objects
-    whose writes were looked at for changes.
+    whose writes were looked at for changes, `unfinished` the phases that did not end in time.
     """
 
     objects: int
@@ -61,3 +61,4 @@ class Measured:
     restart: Restart | None = None
     idle: Idle | None = None
     ready: ReadyWith | None = None
+    unfinished: list[str] = field(default_factory=list)

@@ -88,7 +88,7 @@ def restart(stage: Stage, operator: Operator, found: Measured) -> None:
     operator.start()
     pid = pid_of(operator)
     with Busy(pid) as busy:
-        operator.wait_until_ready()
+        wait_for("readiness", limit(found.objects), lambda: operator.status_of("/readyz") == 200)
         quiet = lambda: busy.quiet_for > QUIET_AFTER_RESTART_SECONDS  # noqa: E731
         wait_for("restart", limit(found.objects), quiet, lambda: f"{cpu_seconds(pid):.1f} s of CPU")
     stage.trail.catch_up()
@@ -98,6 +98,8 @@ def restart(stage: Stage, operator: Operator, found: Measured) -> None:
 
 def idle(stage: Stage, operator: Operator, found: Measured, seconds: float) -> None:
     """Nothing, for so long."""
+    if seconds <= 0:
+        return
     pid, trail = pid_of(operator), stage.trail
     trail.catch_up()
     before, began, spent = len(trail.requests), time.monotonic(), cpu_seconds(pid)

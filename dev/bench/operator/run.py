@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dev.bench.operator.measured import Measured
 from dev.bench.operator.phases import create, idle, measure_floor, react, restart
 from dev.bench.operator.readiness import measure_ready
-from dev.bench.operator.stage import open_stage
+from dev.bench.operator.stage import Patience, open_stage
 
 
 def measure_all(
@@ -22,29 +22,39 @@ def measure_all(
 
 def _measure(objects: int, idle_seconds: float, nodes: bool) -> Measured:
     found = Measured(objects)
-    say = _teller(objects)
-    say("floor")
-    seconds, found.children = measure_floor(objects)
-    found.floor_seconds.append(seconds)
-    with open_stage() as stage, stage.operator() as operator:
-        say("creation")
-        create(stage, operator, found)
-        say("reaction")
-        react(stage, operator, found)
-        say("restart")
-        restart(stage, operator, found)
-        if idle_seconds > 0:
-            say(f"idle, {idle_seconds:g} s")
-            idle(stage, operator, found, idle_seconds)
-    if objects >= 100:
-        say("floor again")
-        found.floor_seconds.append(measure_floor(objects)[0])
-    if nodes:
-        say("simulated nodes")
+    attempt = _attempter(found)
+
+    def add_floor() -> None:
+        seconds, found.children = measure_floor(objects)
+        found.floor_seconds.append(seconds)
+
+    def add_nodes() -> None:
         found.ready = measure_ready(objects)
+
+    attempt("floor", add_floor)
+    with open_stage() as stage, stage.operator() as operator:
+        if attempt("creation", lambda: create(stage, operator, found)):
+            attempt("reaction", lambda: react(stage, operator, found))
+            attempt("restart", lambda: restart(stage, operator, found))
+            attempt(f"idle, {idle_seconds:g} s", lambda: idle(stage, operator, found, idle_seconds))
+    if objects >= 100:
+        attempt("floor again", add_floor)
+    if nodes:
+        attempt("simulated nodes", add_nodes)
     return found
 
 
-def _teller(objects: int) -> Callable[[str], None]:
+def _attempter(found: Measured) -> Callable[[str, Callable[[], None]], bool]:
+    """Runs a phase and tells whether it came to its end; one that does not leaves the others their figures."""
     began = time.monotonic()
-    return lambda phase: print(f"  N={objects}, after {time.monotonic() - began:.0f} s: {phase}", flush=True)
+
+    def attempt(name: str, phase: Callable[[], None]) -> bool:
+        print(f"  N={found.objects}, after {time.monotonic() - began:.0f} s: {name}", flush=True)
+        try:
+            phase()
+        except Patience as error:
+            print(f"  {error}", flush=True)
+            found.unfinished.append(name)
+        return name not in found.unfinished
+
+    return attempt

@@ -29,6 +29,7 @@ FLAGS = {
     "kube-scheduler": ("--kube-api-qps=100", "--kube-api-burst=200"),
     "kube-apiserver": ("--audit-log-maxsize=4000",),
 }
+READY_SECONDS = 120.0
 PROBE_RULE = {
     "level": "RequestResponse",
     "namespaces": [PROBED],
@@ -62,7 +63,7 @@ class Stage:
         operator = Operator(install_account(self.cluster, self.folder), self.folder / "operator.log")
         operator.start()
         try:
-            operator.wait_until_ready()
+            wait_for("readiness", READY_SECONDS, lambda: operator.status_of("/readyz") == 200)
             yield operator
         finally:
             operator.end()

@@ -164,6 +164,13 @@ def test_figures_are_per_object_and_measured_by_their_targets() -> None:
     assert figures(outcome(5000))["memory, N=5000"].target == 400
 
 
+def test_a_phase_without_an_end_is_told_and_leaves_the_others_their_figures() -> None:
+    late = figures(replace(outcome(), restart=None, unfinished=["restart"]))
+    assert late["phases that did not end in time, N=1000"].value == 1
+    assert "all children, N=1000" in late
+    assert len(figures(Measured(1000, unfinished=["creation"]))) == 1
+
+
 def test_an_edit_that_was_not_answered_is_no_quick_answer() -> None:
     for reactions in ([], [0.010]):
         found = figures(replace(outcome(), edits=2, reactions=reactions))["edits without a child write, N=1000"]

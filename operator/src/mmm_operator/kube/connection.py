@@ -1,8 +1,8 @@
 """Who we are and where the API server is: a kubeconfig, or the pod's service account."""
 
 import os
+from urllib import request
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
 
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
@@ -37,9 +37,9 @@ async def load_configuration() -> Configuration:
 def proxy_for(server: str) -> str | None:
     """The proxy that $HTTPS_PROXY and $NO_PROXY, or $HTTP_PROXY, name for this server, as kubectl understands them."""
     parts = urlsplit(server)
-    if proxy_bypass_environment(parts.netloc):
+    if request.proxy_bypass_environment(parts.netloc):  # type: ignore[attr-defined]  # typeshed has forgotten it
         return None
-    return getproxies_environment().get(parts.scheme)
+    return request.getproxies_environment().get(parts.scheme)
 
 
 async def connection_of(configuration: Configuration) -> Connection:

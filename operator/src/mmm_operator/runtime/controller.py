@@ -124,7 +124,7 @@ class Controller:
             self._known.discard(key)
             return "gone"
         if outcome.requeue_after is not None:
-            self.queue.add(key, outcome.requeue_after)
+            self.queue.add(key, outcome.requeue_after, fresh=False)
         return "ok"
 
     def _failed(self, key: Key, error: Exception) -> str:

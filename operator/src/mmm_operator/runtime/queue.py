@@ -9,12 +9,20 @@ kept from routine, so that a thousand objects that hang one after the other cann
 import asyncio
 import random
 from collections import OrderedDict
+from typing import NamedTuple
 
 from mmm_operator.snapshot import Key
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 60.0
 SHARE = 4
+
+
+class Later(NamedTuple):
+    """When to line up, and in which lane."""
+
+    timer: asyncio.TimerHandle
+    fresh: bool
 
 
 class WorkQueue:
@@ -36,7 +44,7 @@ class WorkQueue:
         # What a worker has, and whether it came from the fresh lane; what is to come back when the worker is done.
         self._running: dict[Key, bool] = {}
         self._again: dict[Key, bool] = {}
-        self._later: dict[Key, asyncio.TimerHandle] = {}
+        self._later: dict[Key, Later] = {}
         self._failures: dict[Key, int] = {}
 
     def __len__(self) -> int:
@@ -44,12 +52,9 @@ class WorkQueue:
         return len(self._fresh) + len(self._routine)
 
     def add(self, key: Key, delay: float = 0.0, *, fresh: bool = True, first: bool = False) -> None:
-        """Have `key` looked at in `delay` seconds at the latest; `first`: before all that wait.
-
-        What comes with a delay is routine when it is due.
-        """
+        """Have `key` looked at in `delay` seconds at the latest; `first`: before all that wait."""
         if delay > 0:
-            self._add_later(key, delay)
+            self._add_later(key, delay, fresh)
         elif key in self._running:
             self._again[key] = fresh or self._again.get(key, False)
         else:
@@ -60,9 +65,8 @@ class WorkQueue:
         while (key := self._next()) is None:
             self._stirred.clear()
             await self._stirred.wait()
-        timer = self._later.pop(key, None)
-        if timer is not None:
-            timer.cancel()
+        if key in self._later:
+            self._later.pop(key).timer.cancel()
         return key
 
     def done(self, key: Key) -> None:
@@ -117,15 +121,14 @@ class WorkQueue:
             return True
         return sum(not fresh for fresh in self._running.values()) < self._most_routine
 
-    def _add_later(self, key: Key, delay: float) -> None:
+    def _add_later(self, key: Key, delay: float, fresh: bool) -> None:
         loop = asyncio.get_running_loop()
-        timer, due = self._later.get(key), loop.time() + delay
-        if timer is not None:
-            if timer.when() <= due:
-                return
-            timer.cancel()
-        self._later[key] = loop.call_at(due, self._due, key)
+        before, due = self._later.get(key), loop.time() + delay
+        if before is not None:
+            # One run for both wishes: as early as the earlier one, and as important as the more important one.
+            due, fresh = min(due, before.timer.when()), fresh or before.fresh
+            before.timer.cancel()
+        self._later[key] = Later(loop.call_at(due, self._due, key), fresh)
 
     def _due(self, key: Key) -> None:
-        self._later.pop(key, None)
-        self.add(key, fresh=False)
+        self.add(key, fresh=self._later.pop(key).fresh)

@@ -285,3 +285,15 @@ def test_a_worker_that_gives_up_waiting_takes_no_key_along() -> None:
         return await Worker(queue).for_seconds(10)
 
     assert run(scenario()) == [A]
+
+
+def test_what_is_new_stays_so_when_it_comes_with_a_delay() -> None:
+    async def scenario() -> list[Key]:
+        queue = WorkQueue()
+        queue.add(A, 0.5)
+        queue.add(A, 5.0, fresh=False)
+        for key in (B, C):
+            queue.add(key, fresh=False)
+        return await Worker(queue).for_seconds(10)
+
+    assert run(scenario()) == [B, A, C]

@@ -22,8 +22,8 @@ MOST_ROUTINE = 2
 class QueueStates(RuleBasedStateMachine):
     """Workers and watchers in any order, next to a model of what the workers must see.
 
-    `fresh` is what is new, in the order of its arrival; `wanted` when at the latest each key is to be looked at;
-    `running` what workers have, and whether it was new.
+    `fresh` is what is new, in the order of its arrival, and `wanted` what else is to be looked at; `later` says when
+    what comes with a delay joins which of them; `running` what workers have, and whether it was new.
     """
 
     def __init__(self) -> None:
@@ -32,46 +32,58 @@ class QueueStates(RuleBasedStateMachine):
         self.queue = WorkQueue(random.Random(1), MOST_ROUTINE)
         self.fresh: list[Key] = []
         self.fresh_again: list[Key] = []
-        self.wanted: dict[Key, float] = {}
+        self.wanted: set[Key] = set()
+        self.later: dict[Key, tuple[float, bool]] = {}
         self.running: dict[Key, bool] = {}
         self.preferred = 0
 
     def play(self, scene: Coroutine[Any, Any, T]) -> T:
         return self.loop.run_until_complete(scene)
 
-    def want(self, key: Key, delay: float) -> None:
-        self.wanted[key] = min(self.wanted.get(key, float("inf")), self.loop.time() + delay)
+    def want(self, key: Key, fresh: bool) -> None:
+        if not fresh:
+            self.wanted.add(key)
+            return
+        lane = self.fresh_again if key in self.running else self.fresh
+        if key not in lane:
+            lane.append(key)
+
+    def want_later(self, key: Key, delay: float, fresh: bool) -> None:
+        due, important = self.later.get(key, (float("inf"), False))
+        self.later[key] = min(due, self.loop.time() + delay), important or fresh
+
+    def tick(self) -> None:
+        """What is due by now lines up."""
+        self.play(asyncio.sleep(0))
+        for key, (due, fresh) in sorted(self.later.items(), key=lambda item: item[1][0]):
+            if due <= self.loop.time():
+                del self.later[key]
+                self.want(key, fresh)
 
     def routine(self) -> set[Key]:
         """What a worker may take that is not new."""
         if sum(not new for new in self.running.values()) >= MOST_ROUTINE:
             return set()
-        due = {key for key, moment in self.wanted.items() if moment <= self.loop.time()}
-        return due - self.running.keys() - set(self.fresh)
+        return self.wanted - self.running.keys() - set(self.fresh)
 
-    @rule(key=KEYS)
-    def hear_of(self, key: Key) -> None:
-        self.queue.add(key)
-        lane = self.fresh_again if key in self.running else self.fresh
-        if key not in lane:
-            lane.append(key)
+    @rule(key=KEYS, fresh=st.booleans())
+    def look_now(self, key: Key, fresh: bool) -> None:
+        self.queue.add(key, fresh=fresh)
+        self.want(key, fresh)
 
-    @rule(key=KEYS)
-    def resync(self, key: Key) -> None:
-        self.queue.add(key, fresh=False)
-        self.want(key, 0.0)
-
-    @rule(key=KEYS, delay=st.floats(0.1, 100.0))
-    def look_later(self, key: Key, delay: float) -> None:
+    @rule(key=KEYS, delay=st.floats(0.1, 100.0), fresh=st.booleans())
+    def look_later(self, key: Key, delay: float, fresh: bool) -> None:
         async def scene() -> None:
-            self.queue.add(key, delay)
-            self.want(key, delay)
+            self.queue.add(key, delay, fresh=fresh)
+            self.want_later(key, delay, fresh)
 
         self.play(scene())
+        self.tick()
 
     @rule()
     def take(self) -> None:
         key = self.play(self.next_key())
+        self.tick()
         if key is None:
             assert not self.fresh, "something new waits, and a worker gets nothing"
             assert not self.routine(), "something waits, and a worker gets nothing"
@@ -79,7 +91,8 @@ class QueueStates(RuleBasedStateMachine):
         assert key not in self.running, "two workers have one key"
         self.check_turn(key)
         self.running[key] = key in self.fresh
-        self.wanted.pop(key, None)
+        self.wanted.discard(key)
+        self.later.pop(key, None)
         if key in self.fresh:
             self.fresh.remove(key)
 
@@ -108,7 +121,7 @@ class QueueStates(RuleBasedStateMachine):
 
         async def scene() -> None:
             if failed:
-                self.want(key, self.queue.retry(key))
+                self.want_later(key, self.queue.retry(key), False)
             else:
                 self.queue.succeeded(key)
             self.queue.done(key)
@@ -118,10 +131,12 @@ class QueueStates(RuleBasedStateMachine):
         if key in self.fresh_again:
             self.fresh_again.remove(key)
             self.fresh.append(key)
+        self.tick()
 
     @rule(seconds=st.floats(0.01, 50.0))
     def wait(self, seconds: float) -> None:
         self.play(asyncio.sleep(seconds))
+        self.tick()
 
     @rule()
     def give_up_waiting(self) -> None:
@@ -136,7 +151,7 @@ class QueueStates(RuleBasedStateMachine):
             await asyncio.gather(waiting, return_exceptions=True)
             return None
 
-        if not self.fresh and not self.wanted:
+        if not self.fresh and not self.wanted and not self.later:
             assert self.play(scene()) is None
 
     def teardown(self) -> None:
@@ -149,11 +164,13 @@ class QueueStates(RuleBasedStateMachine):
                     self.fresh.append(key)
             self.fresh_again.clear()
             self.play(asyncio.sleep(2 * LONGEST_BACKOFF_SECONDS))
+            self.tick()
             if not self.fresh and not self.wanted:
                 break
             self.take()
         assert not self.fresh
         assert not self.wanted
+        assert not self.later
         assert self.play(self.next_key()) is None
         self.loop.close()
 

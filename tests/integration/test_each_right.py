@@ -1,0 +1,260 @@
+"""Every right is needed: where one is missing, something that users rely on does not happen.
+
+One operator looks after a namespace with all rights, and after one more for each right, which is missing there. The
+same happens in all of them. Then the rights are given, and everything comes right, so nothing else was missing. An
+operator that cannot list, or cannot get at its Lease, does not begin at all, so each of these is a process of its own.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dev.localcluster import LocalCluster
+from mmm_operator import names
+from mmm_operator.rbac import LEASE, OPERATOR
+from mmm_operator.snapshot import Manifest
+from tests.integration.bucket import Bucket
+from tests.integration.limited import (
+    ACCOUNT,
+    CHILDREN,
+    EVERYTHING,
+    FULL,
+    MODELS,
+    Right,
+    Seen,
+    all_rights,
+    begin,
+    bind,
+    copies,
+    facts,
+    fake_node,
+    go_on,
+    look,
+    play_kubelet,
+    ready,
+    set_role,
+    without,
+)
+from tests.integration.objects import Objects, eventually, new_namespace
+from tests.integration.operator_process import (
+    GRANTED,
+    LEASE_NAME,
+    NAMESPACE,
+    Audit,
+    Operator,
+    forbidden,
+    rules,
+    used_rights,
+    write_kubeconfig,
+)
+
+pytestmark = pytest.mark.integration
+
+TO_BEGIN = [right for right in all_rights(OPERATOR) if right.verb == "list" and right.grant.resource != "events"]
+LATER = [right for right in all_rights(OPERATOR) if right not in TO_BEGIN]
+LEADING = all_rights(LEASE)
+KINDS = {
+    "deployments": "Deployment",
+    "services": "Service",
+    "horizontalpodautoscalers": "HorizontalPodAutoscaler",
+    "poddisruptionbudgets": "PodDisruptionBudget",
+    "networkpolicies": "NetworkPolicy",
+    "persistentvolumeclaims": "PersistentVolumeClaim",
+}
+# What was not told when it happened is not told later.
+UNTOLD = "there are events"
+CONSEQUENCES = {"watch": "is mended", "patch": "is mended", "create": "is made", "delete": "is gone"}
+OTHER_CONSEQUENCES = {
+    (names.PLURAL, "watch"): "clip is ready",
+    (f"{names.PLURAL}/status", "patch"): "clip is ready",
+    ("pods", "watch"): "clip is ready",
+    ("secrets", "get"): "clip is ready",
+    ("events", "list"): "stuck tells why",
+    ("events", "create"): UNTOLD,
+}
+EVERY_RULE = rules((*OPERATOR, *LEASE))
+
+
+def consequence(right: Right) -> str:
+    """What does not become true without the right."""
+    kind = KINDS.get(right.grant.resource)
+    if kind is None:
+        return OTHER_CONSEQUENCES[right.grant.resource, right.verb]
+    return f"{kind} {CONSEQUENCES.get(right.verb, 'is known to be taken')}"
+
+
+def named(right: Right) -> str:
+    return f"{right.verb} {right.grant.resource}"
+
+
+@dataclass(frozen=True)
+class Story:
+    """What was true at the end in each namespace, first without the rights and then with them."""
+
+    before: dict[str, dict[str, bool]]
+    after: dict[str, dict[str, bool]]
+    log: str
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    metadata = {"name": ACCOUNT, "namespace": NAMESPACE}
+    home = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    for item in (home, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}):
+        cluster.kubectl("apply", "-f", "-", stdin=json.dumps(item))
+    return write_kubeconfig(cluster, tmp_path_factory.mktemp("limited"), ACCOUNT)
+
+
+@pytest.fixture(scope="module")
+def namespace(api: httpx.Client, bucket: Bucket, kubeconfig: Path) -> Iterator[Callable[..., Objects]]:
+    """Makes namespaces in which the account may do what it is told."""
+    with fake_node(api), ExitStack() as made:
+
+        def make(name: str, granted: list[Manifest] = EVERY_RULE) -> Objects:
+            objects = made.enter_context(new_namespace(api, bucket.credentials, name))
+            set_role(api, name, granted)
+            bind(api, name)
+            return objects
+
+        yield make
+
+
+class Stage:
+    """Where the story happens: all namespaces at once."""
+
+    def __init__(self, api: httpx.Client, namespaces: list[Objects]) -> None:
+        self.api = api
+        self.namespaces = namespaces
+
+    def play(self) -> Mapping[str, Seen]:
+        """What is there, after the kubelet did its part."""
+        seen = look(self.api)
+        for objects in self.namespaces:
+            play_kubelet(objects, seen[objects.namespace])
+        return seen
+
+    def facts(self, *namespaces: str) -> dict[str, dict[str, bool]]:
+        seen = self.play()
+        return {name: facts(seen[name]) for name in namespaces or [objects.namespace for objects in self.namespaces]}
+
+    def complete(self, *namespaces: str) -> bool:
+        found = self.facts(*namespaces).items()
+        missing = {name: [fact for fact, true in each.items() if not (true or fact == UNTOLD)] for name, each in found}
+        assert {name: what for name, what in missing.items() if what} == {}
+        return True
+
+
+@pytest.fixture(scope="module")
+def story(
+    api: httpx.Client,
+    kubeconfig: Path,
+    namespace: Callable[..., Objects],
+    bucket: Bucket,
+    make_mmm: Callable[..., Manifest],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Story:
+    for version in ("1", "2"):
+        bucket.publish("limited", version)
+    rehearsal = namespace("rehearsal")
+    stage = Stage(api, [namespace(FULL), *(namespace(right.namespace, without(right)) for right in LATER)])
+    watched = ",".join(objects.namespace for objects in (rehearsal, *stage.namespaces))
+    environment = {"MMM_OPERATOR_NAMESPACES": watched, "MMM_OPERATOR_LEASE_NAMESPACE": FULL}
+    operator = Operator(kubeconfig, tmp_path_factory.mktemp("limited") / "log", environment)
+    operator.start()
+    try:
+        operator.wait_until_ready()
+        before = first_part(stage, rehearsal, make_mmm)
+    finally:
+        operator.end()
+    for objects in stage.namespaces:
+        set_role(api, objects.namespace, EVERY_RULE)
+    operator.start()
+    try:
+        eventually(stage.complete, 60)
+    finally:
+        operator.end()
+    return Story(before, stage.facts(), operator.log.read_text())
+
+
+def first_part(stage: Stage, rehearsal: Objects, make_mmm: Callable[..., Manifest]) -> dict[str, dict[str, bool]]:
+    """Until all is well where no right is missing."""
+    rehearsal.create(make_mmm(name="taken", model={"uri": "s3://models/limited"}, **EVERYTHING))
+    taken = eventually(lambda: theirs if len(theirs := copies(look(stage.api)["rehearsal"])) == len(CHILDREN) else [])
+    full, *others = stage.namespaces
+    for name in MODELS:
+        begin(full, make_mmm, name, taken)
+    for objects, right in zip(others, LATER, strict=True):
+        begin(objects, make_mmm, right.model, taken)
+
+    def both_serve() -> bool:
+        seen = stage.play()[FULL]
+        return all(ready(seen, name).get("status") == "True" for name in ("clip", "small"))
+
+    eventually(both_serve, 60)
+    seen = look(stage.api)
+    for objects in stage.namespaces:
+        go_on(objects, seen[objects.namespace])
+    eventually(lambda: stage.complete(FULL), 60)
+    return stage.facts()
+
+
+def test_with_all_rights_all_of_it_happens(story: Story) -> None:
+    assert [fact for fact, true in story.before[FULL].items() if not true] == []
+
+
+def test_with_all_rights_each_is_used_and_none_is_missed(story: Story, cluster: LocalCluster) -> None:
+    entries = list(Audit(cluster.audit_log, (f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}",)).requests(namespace=FULL))
+    assert [entry["requestURI"] for entry in entries if forbidden(entry)] == []
+    assert used_rights(entries) == GRANTED
+
+
+@pytest.mark.parametrize("right", LATER, ids=named)
+def test_without_it_something_does_not_happen(story: Story, right: Right) -> None:
+    assert not story.before[right.namespace][consequence(right)]
+    assert [fact for fact, true in story.after[right.namespace].items() if not (true or fact == UNTOLD)] == []
+
+
+@pytest.mark.parametrize("right", LATER, ids=named)
+def test_without_it_the_operator_says_so(story: Story, right: Right) -> None:
+    assert right.refusal in story.log.replace("\\", "")
+
+
+@pytest.mark.parametrize("right", TO_BEGIN, ids=named)
+def test_without_a_list_it_does_not_begin(hopeless: dict[str, Operator], right: Right) -> None:
+    assert hopeless[right.namespace].status_of("/readyz") == 503
+    eventually(lambda: right.refusal in said(hopeless[right.namespace]), 60)
+
+
+@pytest.mark.parametrize("right", LEADING, ids=named)
+def test_without_its_lease_it_does_no_work(hopeless: dict[str, Operator], right: Right) -> None:
+    eventually(lambda: right.refusal in said(hopeless[right.namespace]), 60)
+    assert hopeless[right.namespace].metric("mmm_operator_leader") == 0
+
+
+@pytest.fixture(scope="module")
+def hopeless(
+    kubeconfig: Path, namespace: Callable[..., Objects], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Operator]]:
+    """An operator for each right without which none can begin."""
+    folder, running = tmp_path_factory.mktemp("hopeless"), dict[str, Operator]()
+    for right in (*TO_BEGIN, *LEADING):
+        objects = namespace(right.namespace, without(right))
+        environment = {"MMM_OPERATOR_NAMESPACES": objects.namespace, "MMM_OPERATOR_LEASE_NAMESPACE": objects.namespace}
+        if right.verb == "update":  # taking a Lease that nobody holds
+            objects.create({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE_NAME}})
+        running[objects.namespace] = Operator(kubeconfig, folder / objects.namespace, environment)
+        running[objects.namespace].start()
+    try:
+        yield running
+    finally:
+        for operator in running.values():
+            operator.end()
+
+
+def said(operator: Operator) -> str:
+    return operator.log.read_text().replace("\\", "")
