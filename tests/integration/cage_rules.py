@@ -220,7 +220,7 @@ PODS = {
 
 CHILDREN = {
     "labels": Rule(
-        "Service",
+        "PersistentVolumeClaim",
         "its labels must say",
         allow=({f"{LABELS}/team": "a"},),
         deny=({MANAGED_BY: None}, {MANAGED_BY: "Helm"}, {f"{LABELS}/{MODEL}": "other"}),
