@@ -221,10 +221,11 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     conditions = {c["type"]: c for s in scalers for c in s.get("status", {}).get("conditions", ())}
     for name in ("AbleToScale", "ScalingActive"):
         condition = conditions.get(name)
-        if condition is None:
-            return "Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has not reported yet"
+        disabled = condition is not None and condition.get("reason") == "ScalingDisabled"
+        if condition is None or (condition["status"] != "True" and not disabled and not facts.available):
+            # What it says of pods that are not there yet, say that they have no metrics, is no news.
+            return "Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has nothing to go by before a pod is ready"
         if condition["status"] != "True":
-            disabled = condition.get("reason") == "ScalingDisabled"
             reason = Reason.SCALED_TO_ZERO if disabled else Reason.METRICS_UNAVAILABLE
             return "False", reason, condition.get("message", "")
     limit = conditions.get("ScalingLimited", {})

@@ -68,7 +68,7 @@ def _names_image(snapshot: Snapshot) -> bool:
 
 
 def report_events(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Event, ...]:
-    """One event for each condition that flipped, or whose bad news has another reason now.
+    """One event for each condition that flipped, or whose bad news has another reason now; of a new object, warnings only.
 
     What several conditions say for the same reason is said once, by the first of them.
     """
@@ -93,8 +93,9 @@ def _events(before: dict[str, Condition], new: Sequence[Condition]) -> Iterator[
         good = (condition.status == "True") is good_when
         flipped = old is not None and old.status != condition.status
         new_trouble = not good and (old is None or old.reason != condition.reason)
-        if flipped or new_trouble:
-            expected = good or (condition.reason in _EXPECTED and not _is_outage(old, condition))
+        expected = good or (condition.reason in _EXPECTED and not _is_outage(old, condition))
+        # That a new object begins to start is no news: nobody waits for it, and each event is a write.
+        if (flipped or new_trouble) and not (old is None and expected):
             text = condition.message or _DOCS[condition.reason]
             yield Event(
                 "Normal" if expected else "Warning", condition.reason, one_line(f"{condition.type}: {text}", 1000)

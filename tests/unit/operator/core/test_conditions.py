@@ -67,9 +67,10 @@ def starting(*pods: Any, **fields: Any) -> Snapshot:
     return make_snapshot(CLIP, [make_deployment(CLIP, 2, ready=0)], pods, **fields)
 
 
-def autoscaled(**hpa: tuple[str, str]) -> Snapshot:
+def autoscaled(serving: int = 2, **hpa: tuple[str, str]) -> Snapshot:
     draft = CLIP.autoscaled(1, 4)
-    return make_snapshot(draft, [make_deployment(draft, 2), make_hpa(draft, **hpa)], serving_pods(draft, 2))
+    deployment = make_deployment(draft, 2, ready=serving)
+    return make_snapshot(draft, [deployment, make_hpa(draft, **hpa)], serving_pods(draft, serving))
 
 
 def troubled(case: Case) -> Snapshot:
@@ -343,6 +344,11 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         "the autoscaler is blind",
         autoscaled(AbleToScale=("True", "Ok"), ScalingActive=("False", "FailedGetResourceMetric")),
         {"AutoscalingActive": ("False", "MetricsUnavailable"), "Ready": ("True", "Ready")},
+    ),
+    (
+        "no pod has metrics yet",
+        autoscaled(0, AbleToScale=("True", "Ok"), ScalingActive=("False", "FailedGetResourceMetric")),
+        {"AutoscalingActive": ("Unknown", "AutoscalerPending")},
     ),
     (
         "the autoscaler rests at zero",

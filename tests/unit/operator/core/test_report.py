@@ -254,10 +254,8 @@ EVENTS: list[tuple[str, list[Condition], list[Condition], list[Event]]] = [
     ("nothing new", [READY], [READY], []),
     ("another sentence", [READY], [READY.model_copy(update={"message": "3 of 3"})], []),
     ("good news at the first look", [], [READY, UP], []),
-    ("the first pods load", [], [ROLLING, DOWN], [
-        Event("Normal", "RollingOut", "Ready: 0 of 2"),
-        Event("Normal", "NoReadyReplicas", "Available: no pod answers requests"),
-    ]),
+    ("the first pods load", [], [ROLLING, DOWN], []),
+    ("the first pods fail", [], [FAILING], [Event("Warning", "ModelLoadFailed", "Ready: no model")]),
     ("it is ready", [ROLLING], [READY], [Event("Normal", "Ready", "Ready: 2 of 2 pods serve")]),
     ("it begins to roll", [READY], [ROLLING], [Event("Normal", "RollingOut", "Ready: 0 of 2")]),
     ("it fails", [ROLLING], [FAILING], [Event("Warning", "ModelLoadFailed", "Ready: no model")]),
@@ -272,8 +270,8 @@ EVENTS: list[tuple[str, list[Condition], list[Condition], list[Event]]] = [
     ),
     ("not known is no news", [], [condition("ModelResolved", "Unknown", "Resolving")], []),
     (
-        "the repository is slow",
-        [],
+        "the repository of a new version is slow",
+        [READY],
         [condition("Ready", "False", "Resolving", "asked")],
         [Event("Normal", "Resolving", "Ready: asked")],
     ),
