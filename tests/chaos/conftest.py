@@ -10,6 +10,7 @@ import pytest
 from dev.localcluster import LocalCluster
 from dev.localcluster.s3 import S3Server
 from tests.chaos.canary import ACCESS_KEY, SECRET_KEY, leaks
+from tests.chaos.generator.offer import Offer
 from tests.chaos.grounds import ground, open_stage, versions
 from tests.chaos.trail import Trail
 from tests.chaos.world import Entrance
@@ -33,6 +34,12 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
     (folder / "server" / "data" / BUCKET).mkdir(parents=True)
     with S3Server(folder / "server", access_key=ACCESS_KEY, secret_key=SECRET_KEY) as server:
         yield Bucket(server, folder)
+
+
+@pytest.fixture(scope="session")
+def offer(bucket: Bucket) -> Offer:
+    """What the specs of generated objects may name; a version is published once only."""
+    return Offer.publish(bucket)
 
 
 @pytest.fixture(scope="session")

@@ -61,6 +61,20 @@ def late(seconds: float) -> LineFault:
     return fault
 
 
+class Behind:
+    """Each watch is so many seconds behind: its first events wait so long, those that come after them do not."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: dict[Stream, float] = {}
+
+    async def __call__(self, stream: Stream, line: bytes) -> Iterable[bytes]:
+        """See `proxy.LineFault`."""
+        now = asyncio.get_running_loop().time()
+        await asyncio.sleep(max(0.0, self._until.setdefault(stream, now + self._seconds) - now))
+        return (line,)
+
+
 class Stall:
     """Nothing comes until `over` is set; then everything does."""
 

@@ -30,8 +30,8 @@ PATIENCE_SECONDS = 20.0
 # Time for a second write that should not be.
 QUIET_SECONDS = 0.7
 MODELS = sized(6, 10)
-# Deployment, Service, autoscaler, disruption budget and claim.
-KINDS_MADE = 5
+# Deployment, Service, autoscaler, disruption budget, network policy and claim.
+KINDS_MADE = 6
 
 MakeMmm = Callable[..., Manifest]
 
@@ -96,7 +96,8 @@ def models(api: httpx.Client, bucket: Bucket, make_mmm: MakeMmm, steady_operator
     api.post(path("Secret", NAMESPACE), json=secret).raise_for_status()
     found = [f"model-{number}" for number in range(MODELS)]
     for name in found:
-        api.post(path(names.KIND, NAMESPACE), json=with_every_child(make_mmm, name)).raise_for_status()
+        made = api.post(path(names.KIND, NAMESPACE), json=with_every_child(make_mmm, name))
+        assert made.is_success, made.text
     yield found
     api.delete(f"/api/v1/namespaces/{NAMESPACE}").raise_for_status()
 
@@ -109,7 +110,8 @@ def with_every_child(make_mmm: MakeMmm, name: str) -> Manifest:
         cache={"type": "PersistentVolumeClaim", "claimTemplate": {"size": "1Gi"}},
         accelerator={"count": 1},
         resources={"requests": {"cpu": "500m"}, "limits": {"cpu": "2", "memory": "4Gi"}},
-        runtime={"env": [{"name": "HF_HUB_OFFLINE", "value": "1"}]},
+        runtime={"env": [{"name": "TEAM_FLAG", "value": "1"}]},
+        networkPolicy={"clients": [{"podSelector": {"matchLabels": {"team.example/a": "b"}}}]},
         service={"labels": {"team.example/a": "b"}, "annotations": {"team.example/c": "d"}},
         serviceAccountName="default",
         imagePullSecrets=[{"name": "pull"}],

@@ -18,16 +18,10 @@ from tests.chaos.report import record
 from tests.chaos.size import FULL, SEED, chosen, replay, sized
 from tests.chaos.trail import Trail
 from tests.chaos.world import Api, Entrance, Kubelet, World
-from tests.integration.bucket import Bucket
 from tests.integration.operator_process import Operator
 
 SCHEMA = spec_schema(load_crd())
 AT_ONCE = 8
-
-
-@pytest.fixture(scope="module")
-def offer(bucket: Bucket) -> Offer:
-    return Offer.publish(bucket)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from tests.chaos.size import SEED, replay, seconds
 from tests.chaos.trail import Trail
 from tests.chaos.world import Api, Entrance, Id, Kubelet, World
 from tests.chaos.writers import Storm, write_politely
-from tests.integration.bucket import Bucket
 from tests.integration.operator_process import Operator
 
 CONVERGE_SECONDS = 30.0
@@ -28,11 +27,6 @@ WISHES: tuple[Spec, ...] = (
     {"replicas": 2},
     {"replicas": 2, "autoscaling": {"minReplicas": 1, "maxReplicas": 4}},
 )
-
-
-@pytest.fixture(scope="module")
-def offer(bucket: Bucket) -> Offer:
-    return Offer.publish(bucket)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mmm_operator import names
-from mmm_operator.api.conditions import Reason
+from mmm_operator.api.conditions import ConditionType, Reason
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 
@@ -98,6 +98,13 @@ class Snapshot:
     reports: Mapping[str, ServerReport] = field(default_factory=dict)
     refused: str = ""
     pod_events: tuple[Manifest, ...] = ()
+
+    @property
+    def settled(self) -> bool:
+        """Whether the status says that this very generation came true, and that nothing is under way."""
+        found = next((item for item in self.status.conditions if item.type == ConditionType.PROGRESSING), None)
+        spoken = found is not None and found.reason == Reason.SETTLED
+        return spoken and self.status.observed_generation == self.meta.generation
 
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:
         """The controlled objects of one kind, by name."""

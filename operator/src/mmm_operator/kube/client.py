@@ -111,9 +111,11 @@ class KubeClient:
         """The object, or None."""
         return await self._call(Call("GET", resources.path(ref.kind, ref.namespace, ref.name), f"get {ref}"))
 
-    async def list(self, kind: str, namespace: str | None, *, bare: bool = False) -> Listed:
-        """All objects of a kind that can be ours, with the version of the list; `bare`: their metadata alone."""
+    async def list(self, kind: str, namespace: str | None, *, bare: bool = False, name: str = "") -> Listed:
+        """All objects of a kind that can be ours, or the one of that `name`, with the version of the list."""
         query: dict[str, Any] = {"limit": PAGE, "labelSelector": resources.selector(kind)}
+        if name:
+            query["fieldSelector"] = f"metadata.name={name}"
         found: list[Manifest] = []
         while True:
             accept = METADATA if bare else JSON

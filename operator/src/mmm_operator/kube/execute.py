@@ -18,8 +18,8 @@ UNPROCESSABLE = 422
 log = logging.getLogger(__name__)
 
 
-class Taken(Conflict):
-    """Names that are not free although nobody was seen to have them; look closer at `refs`."""
+class Doubtful(Conflict):
+    """What a write met is not what was seen, a taken name for instance; look closer at `refs`."""
 
     def __init__(self, message: str, refs: frozenset[Ref]) -> None:
         super().__init__(message, status=409)
@@ -37,38 +37,37 @@ class Executor:
         """Writes the plan: children in its order, then deletions, the status, and events only after the status.
 
         The status is written even when a child could not be: it says why something is wrong. With `defer_status` it
-        is written in that case only. Raises Taken before it, Refused for the children that the API server refuses,
+        is written in that case only. Raises Doubtful before it, Refused for the children that the API server refuses,
         Conflict or Transient when another attempt may succeed.
         """
         failures = await self._write_children(plan, snapshot)
-        _raise_taken(failures)
+        _raise_doubtful(failures)
         if failures or not defer_status:
             await self._write_status(plan, snapshot)
         _raise(failures)
 
     async def _write_children(self, plan: Plan, snapshot: Snapshot) -> list[KubeError]:
         failures: list[KubeError] = []
-        for write in self._writes(plan, snapshot):
+        for ref, write in self._writes(plan, snapshot):
             try:
                 await write
             except Transient as error:
                 return [error]  # the API server is in trouble: more calls would only add to it
+            except Conflict as error:
+                failures.append(Doubtful(str(error), frozenset({ref})))
             except KubeError as error:
                 failures.append(error)
         return failures
 
-    def _writes(self, plan: Plan, snapshot: Snapshot) -> Iterator[Awaitable[None]]:
+    def _writes(self, plan: Plan, snapshot: Snapshot) -> Iterator[tuple[Ref, Awaitable[None]]]:
         for apply in plan.apply:
-            yield self._apply(apply, snapshot)
+            yield Ref.of(apply.manifest), self._apply(apply, snapshot)
         for delete in plan.delete:
-            yield self._delete(delete, snapshot)
+            yield delete.ref, self._delete(delete, snapshot)
 
     async def _apply(self, step: Apply, snapshot: Snapshot) -> None:
         if step.create:
-            try:
-                written = await self._kube.create(step.manifest)
-            except Conflict as error:
-                raise Taken(str(error), frozenset({Ref.of(step.manifest)})) from error
+            written = await self._kube.create(step.manifest)
         else:
             written = await self._repair(_pinned(step.manifest, snapshot))
         self._store.put(seen(step.manifest["kind"], written))
@@ -106,7 +105,11 @@ def _pinned(manifest: Manifest, snapshot: Snapshot) -> Manifest:
     seen = snapshot.children.get(Ref.of(manifest))
     if seen is None:
         return manifest
-    return {**manifest, "metadata": {**manifest["metadata"], "uid": seen["metadata"]["uid"]}}
+    pins = {"uid": seen["metadata"]["uid"]}
+    if manifest.get("spec", {}).get("replicas") != seen.get("spec", {}).get("replicas"):
+        # How many pods a revision needs follows from how many it has: an old sight of that must resize nothing.
+        pins["resourceVersion"] = seen["metadata"].get("resourceVersion", "")
+    return {**manifest, "metadata": {**manifest["metadata"], **pins}}
 
 
 def _status_manifest(snapshot: Snapshot, status: Status) -> Manifest:
@@ -119,14 +122,14 @@ def _status_manifest(snapshot: Snapshot, status: Status) -> Manifest:
     }
 
 
-def _raise_taken(failures: list[KubeError]) -> None:
-    taken = [error for error in failures if isinstance(error, Taken)]
-    if taken:
-        raise Taken("; ".join(map(str, taken)), frozenset().union(*(error.refs for error in taken)))
+def _raise_doubtful(failures: list[KubeError]) -> None:
+    doubtful = [error for error in failures if isinstance(error, Doubtful)]
+    if doubtful:
+        raise Doubtful("; ".join(map(str, doubtful)), frozenset().union(*(error.refs for error in doubtful)))
 
 
 def _raise(failures: list[KubeError]) -> None:
-    again = [error for error in failures if isinstance(error, (Conflict, Transient))]
+    again = [error for error in failures if isinstance(error, Transient)]
     if again:
         raise again[0]
     if failures:

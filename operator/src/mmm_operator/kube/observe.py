@@ -1,7 +1,8 @@
 """What is: one MultimodalModel and everything around it, as the store has it.
 
-The API server is asked in two rare cases only: about names that turned out to be taken by objects which the store does
-not show, and about pods that hang without saying why, for their events.
+The API server is asked in three rare cases only: about names where a write met something else than the store shows,
+about pods that hang without saying why, for their events, and whether an object at rest still is what it was before
+anything is done about it.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 from mmm_operator.diagnose import unexplained
 from mmm_operator.kube.port import Kube, Reports, Sources
-from mmm_operator.kube.store import Store, seen
+from mmm_operator.kube.store import Id, Store, seen
 from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_ready, pod_revision
 
 # Every pod of a revision hangs for the same few reasons: so many are asked about.
@@ -35,19 +36,19 @@ class Observer:
     async def observe(self, key: Key, doubtful: Collection[Ref], now: dt.datetime) -> Snapshot | None:
         """Everything that a decision about `key` needs; None when the object is gone or on its way out.
 
-        `doubtful` are names that could not be taken although the store shows nothing there: they are looked up.
+        `doubtful` are names of which the store shows something else than a write met: they are looked up.
         Children of a deleted object are the garbage collector's: they all have an ownerReference.
         """
+        live = await self._look_up(doubtful)
         raw, children, pods = self._store.around(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             return None
         meta = ObjectMeta.model_validate(raw["metadata"])
         status = parse_status(raw)
         mmm, invalid = parse(raw)
-        live = await self._look_up(doubtful)
         ours, foreign = sort_out(meta.uid, [*children, *live])
         for child in live:
-            if Ref.of(child) in ours:  # ours, but without the labels that the watches go by
+            if Ref.of(child) in ours:  # the watches are late, or it has lost the labels that they go by
                 self._store.put(seen(child["kind"], child))
         return Snapshot(
             key=key,
@@ -63,8 +64,19 @@ class Observer:
             pod_events=await self._read_events(pods, now),
         )
 
+    async def is_current(self, key: Key) -> bool:
+        """Whether the MultimodalModel still is as the store shows it; afterwards the store shows it as it is."""
+        listed = await self._kube.list(names.KIND, key.namespace, name=key.name)
+        if not listed.items:
+            return not self._store.remove(Id(names.KIND, key.namespace, key.name), listed.version)
+        return not self._store.put(seen(names.KIND, listed.items[0]))
+
     async def _look_up(self, doubtful: Iterable[Ref]) -> list[Manifest]:
-        found = await together(*(self._kube.get(ref) for ref in sorted(doubtful)))
+        refs = sorted(doubtful)
+        found = await together(*(self._kube.get(ref) for ref in refs))
+        for ref, item in zip(refs, found, strict=True):
+            if item is None:
+                self._store.forget(Id(ref.kind, ref.namespace, ref.name))
         return [item for item in found if item is not None]
 
     async def _read_reports(self, key: Key, status: Status, pods: Iterable[Manifest]) -> Mapping[str, ServerReport]:

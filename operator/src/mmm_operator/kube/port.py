@@ -25,8 +25,11 @@ class Kube(Protocol):
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or None."""
 
-    async def list(self, kind: str, namespace: str | None, *, bare: bool = False) -> Listed:
-        """All objects of a kind that can be ours; namespace None means everywhere, `bare` metadata alone."""
+    async def list(self, kind: str, namespace: str | None, *, bare: bool = False, name: str = "") -> Listed:
+        """All objects of a kind that can be ours, or the one of that `name`; `bare`: their metadata alone.
+
+        The namespace None means everywhere.
+        """
 
     async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
         """The Warning events about one object."""

@@ -103,6 +103,11 @@ class Store:
         self._detach(before)
         return {before.key} if before.key is not None else set()
 
+    def forget(self, identity: Id) -> None:
+        """Take note that an object is gone in the state in which it was seen last."""
+        if (before := self._objects.get(identity)) is not None:
+            self.remove(identity, before.version)
+
     def replace(self, kind: str, namespace: str | None, items: Iterable[Seen], version: int) -> set[Key]:
         """Take note of a whole list of a kind as of `version`; the answer is everybody whom that surprises."""
         found = {item.id: item for item in items}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from mmm_operator.errors import Refused
-from mmm_operator.kube.execute import Executor, Taken
+from mmm_operator.kube.execute import Doubtful, Executor
 from mmm_operator.kube.observe import Observer
 from mmm_operator.kube.store import Store
 from mmm_operator.plan import Plan
@@ -37,7 +37,8 @@ class Outcome:
 class Memory:
     """What one look leaves to the next one; a process that starts anew lacks nothing without it.
 
-    `refused` is the API server's word about our last writes, and `doubtful` the names that it says are taken.
+    `refused` is the API server's word about our last writes, and `doubtful` the names where it met something else than
+    what was seen.
     `deferred`: the last look changed children and left the status to this one. While the store counts `changes` for
     the object and the clock is before `until`, a look would find nothing to do.
     """
@@ -71,6 +72,9 @@ class Reconciler:
             del self.memories[key]
             return Outcome(gone=True)
         plan = self.plan(snapshot, self.settings, dt.datetime.now(dt.UTC))
+        if (plan.apply or plan.delete) and snapshot.settled and not await self.observer.is_current(key):
+            # All was well with what was seen of it, so nobody should have anything to do: it was seen too long ago.
+            return Outcome(0.0)
         return await self._act(snapshot, plan, memory, changes)
 
     def stir(self, key: Key) -> None:
@@ -93,9 +97,9 @@ class Reconciler:
         memory.deferred = defer
         try:
             await self.executor.execute(plan, snapshot, defer_status=defer)
-        except Taken as error:
+        except Doubtful as error:
             memory.doubtful |= error.refs
-            return Outcome(0.0)
+            raise
         except Refused as error:
             memory.refused = str(error)
             raise

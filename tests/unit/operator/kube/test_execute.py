@@ -1,6 +1,7 @@
 """The order of writes, and what a failure of one means for the others."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import ObjectMeta
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Refused, Transient
-from mmm_operator.kube.execute import Executor, Taken
+from mmm_operator.kube.execute import Doubtful, Executor
 from mmm_operator.kube.port import Listed
 from mmm_operator.kube.store import Id, Store
 from mmm_operator.plan import Apply, Delete, Event, Plan
@@ -59,7 +60,7 @@ class ApiServer:
     async def get(self, ref: Ref) -> Manifest | None:
         raise AssertionError("execute only writes")
 
-    async def list(self, kind: str, namespace: str | None, *, bare: bool = False) -> Listed:
+    async def list(self, kind: str, namespace: str | None, *, bare: bool = False, name: str = "") -> Listed:
         raise AssertionError("execute only writes")
 
     async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
@@ -79,7 +80,7 @@ PLAN = Plan(
     status=Status(url="http://clip"),
     events=(Event("Normal", "Serving", "it serves"),),
 )
-LIVE = {**DEPLOYMENT, "metadata": {"name": "clip-1", "namespace": "default", "uid": "uid-1"}}
+LIVE: Manifest = {**DEPLOYMENT, "metadata": {"name": "clip-1", "namespace": "default", "uid": "uid-1"}}
 SURPLUS = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
@@ -126,6 +127,16 @@ def test_our_fields_are_forced_only_on_the_very_object_that_was_seen() -> None:
     assert server.bodies[3]["metadata"] == {"name": "clip", "namespace": "default", "uid": "uid-m"}
 
 
+def test_a_size_is_written_only_into_the_very_state_that_it_follows_from() -> None:
+    bigger, same = ({**DEPLOYMENT, "spec": {"replicas": size}} for size in (3, 2))
+    live: Manifest = {**LIVE, "metadata": {**LIVE["metadata"], "resourceVersion": "5"}, "spec": {"replicas": 2}}
+    snapshot = replace(SNAPSHOT, children={Ref.of(live): live})
+    server = ApiServer()
+    plan = Plan(apply=(Apply(bigger, False, ""), Apply(same, False, "")))
+    asyncio.run(Executor(server, Store()).execute(plan, snapshot))
+    assert [body["metadata"].get("resourceVersion") for body in server.bodies] == ["5", None]
+
+
 def test_a_refused_child_does_not_stop_the_others_and_is_named() -> None:
     server = ApiServer(Service=Forbidden("apply Service clip: 403 exceeded quota", status=403))
     with pytest.raises(Refused, match="apply Service clip: 403 exceeded quota"):
@@ -134,7 +145,7 @@ def test_a_refused_child_does_not_stop_the_others_and_is_named() -> None:
 
 
 def test_a_name_that_turns_out_to_be_taken_is_named_for_a_closer_look() -> None:
-    with pytest.raises(Taken) as caught:
+    with pytest.raises(Doubtful) as caught:
         run(ApiServer(Service=Conflict("taken", status=409)))
     assert caught.value.refs == {Ref.of(SERVICE)}
 
@@ -157,9 +168,10 @@ def test_a_status_that_would_be_overtaken_waits_unless_a_child_is_refused() -> N
 
 def test_a_child_that_changed_meanwhile_is_looked_at_again() -> None:
     server = ApiServer(Deployment=Conflict("changed", status=409))
-    with pytest.raises(Conflict):
+    with pytest.raises(Doubtful) as caught:
         run(server)
-    assert server.writes == ALL
+    assert caught.value.refs == {Ref.of(DEPLOYMENT), OLD}
+    assert server.writes == ALL[:3]
 
 
 def test_a_child_that_cannot_be_mended_item_by_item_is_overwritten() -> None:

@@ -64,6 +64,16 @@ def test_a_deletion_older_than_what_is_known_is_no_news() -> None:
     assert versions(store) == [5]
 
 
+def test_what_is_forgotten_stays_so_until_there_is_news_of_it() -> None:
+    store = Store()
+    store.put(make(version=5))
+    store.forget(SERVICE)
+    assert (versions(store), store.put(make(version=4)), versions(store)) == ([], set(), [])
+    store.put(make(version=6))
+    assert versions(store) == [6]
+    store.forget(Id("Service", "default", "nobody"))
+
+
 def test_a_child_that_changes_hands_concerns_both() -> None:
     store = Store()
     store.put(make(version=1))
