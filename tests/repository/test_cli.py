@@ -44,7 +44,7 @@ def test_publish_then_versions_then_verify(mmm: Mmm, repository: Repository) -> 
 def test_publishing_twice_is_refused(mmm: Mmm, repository: Repository) -> None:
     mmm("publish", repository.model(), repository.uri, "--version", "2")
     again = mmm("publish", repository.model(), repository.uri, "--version", "2")
-    assert again.exit_code == 3
+    assert again.exit_code == 1
     assert "VersionExists: Version 2 under" in again.stderr
     assert again.stdout == ""
 
@@ -74,7 +74,7 @@ def test_verify_finds_a_flipped_bit(mmm: Mmm, repository: Repository) -> None:
     mmm("publish", repository.model(), repository.uri, "--version", "2")
     flip_byte(repository.disk / "2" / "model.safetensors", 500)
     verified = mmm("verify", f"{repository.uri}/2")
-    assert verified.exit_code == 3
+    assert verified.exit_code == 1
     assert "DigestMismatch" in verified.stderr
 
 
@@ -83,11 +83,11 @@ def test_verify_checks_a_directory_before_it_is_published(mmm: Mmm, repository: 
     assert mmm("verify", directory).exit_code == 0
     (directory / "modeling.py").write_text("")
     verified = mmm("verify", directory)
-    assert verified.exit_code == 3
+    assert verified.exit_code == 1
     assert "UnsafeArtifact" in verified.stderr
 
 
-def test_a_retry_may_help_where_nobody_answers(mmm: Mmm, repository: Repository) -> None:
+def test_nobody_at_the_endpoint_is_said_in_a_sentence(mmm: Mmm, repository: Repository) -> None:
     failed = mmm("versions", repository.uri, "--endpoint", "http://127.0.0.1:1")
     assert failed.exit_code == 1
     assert failed.stderr == "EndpointUnreachable: 127.0.0.1:1 refuses connections: nothing listens there.\n"

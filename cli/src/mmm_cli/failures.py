@@ -8,18 +8,19 @@ import typer
 from mmm_cli.output import remarks
 from mmm_repository import RepositoryError
 
+FAILED = 1
 INTERRUPTED = 130
 
 
 @contextmanager
 def explained_failures() -> Iterator[None]:
-    """Turn failures into one line on standard error and an exit code: 1 a retry may help, 3 it will not."""
+    """Turn failures into one line on standard error and the exit code of a failure."""
     try:
         yield
     except RepositoryError as error:
         remarks.print(f"[bold red]{error.reason}[/]: ", end="")
         remarks.print(error.message, markup=False)
-        raise typer.Exit(error.exit_code) from None
+        raise typer.Exit(FAILED) from None
     except KeyboardInterrupt:
         remarks.print("Interrupted. Run it again: what is done already will not be done twice.")
         raise typer.Exit(INTERRUPTED) from None

@@ -1,5 +1,8 @@
 """What the command line makes of its arguments, with no store in sight."""
 
+import subprocess
+import sys
+
 import pytest
 import typer
 from hypothesis import given
@@ -39,6 +42,13 @@ def test_columns_are_aligned_and_never_cut(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.splitlines() == ["A      B", "x      " + "y" * 200, "long   z"]
     show_facts({"a": "[red]1[/red]", "bcd": "2"})
     assert capsys.readouterr().out == "a    [red]1[/red]\nbcd  2\n"
+
+
+def test_the_command_line_needs_neither_cluster_nor_server_libraries() -> None:
+    """`pip install multimodal-operator[cli]` brings none of them."""
+    foreign = "{'kubernetes', 'kopf', 'torch', 'transformers', 'fastapi', 'prometheus_client'}"
+    code = f"import sys, mmm_cli.app; print(*{foreign} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 
 @pytest.mark.parametrize("command", ["publish", "versions", "verify"])

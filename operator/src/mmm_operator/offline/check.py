@@ -18,16 +18,17 @@ def mistakes(document: Document, raw: Manifest) -> list[str]:
     """`file:line: field: what is wrong`, for every field that the API server would refuse; empty for a good object.
 
     `raw` is the document's object with its namespace filled in. Rules between fields that stand in the CRD in CEL only
-    are the API server's alone.
+    are left to the API server, and to `mmm validate`.
     """
-    return [f"{document.place(field)}: {_path(field)}: {text}" for field, text in sorted(_mistakes(raw), key=str)]
+    return [f"{document.place(field)}: {path_of(field)}: {text}" for field, text in sorted(wrong_fields(raw), key=str)]
 
 
-def _mistakes(raw: Manifest) -> Iterator[tuple[Field, str]]:
+def wrong_fields(raw: Manifest) -> Iterator[tuple[Field, str]]:
+    """Each field that is unknown, or that the operator would not accept, with what to write instead."""
     if raw.get("apiVersion") != names.API_VERSION:
         yield ("apiVersion",), f"is {raw.get('apiVersion')}, write {names.API_VERSION}"
     schema = root_schema()
-    yield from _unknown(schema, raw, ())
+    yield from unknown_fields(schema, raw)
     try:
         MultimodalModel.model_validate({"metadata": raw.get("metadata"), "spec": raw.get("spec")})
     except ValidationError as error:
@@ -36,7 +37,7 @@ def _mistakes(raw: Manifest) -> Iterator[tuple[Field, str]]:
             yield item["loc"], advice or item["msg"].removeprefix("Value error, ")
 
 
-def _unknown(schema: Schema, value: Any, field: Field) -> Iterator[tuple[Field, str]]:
+def unknown_fields(schema: Schema, value: Any, field: Field = ()) -> Iterator[tuple[Field, str]]:
     """The fields that the schema does not know: pydantic and the API server ignore them, a person should not."""
     if schema.get(PRESERVE) or field in (("metadata",), ("status",)):
         return
@@ -45,12 +46,12 @@ def _unknown(schema: Schema, value: Any, field: Field) -> Iterator[tuple[Field, 
         for key, part in value.items():
             inner = known.get(key) or rest
             if inner:
-                yield from _unknown(inner, part, (*field, key))
+                yield from unknown_fields(inner, part, (*field, key))
             elif known:
                 yield (*field, key), f"there is no such field{_meant(key, known)}"
     elif isinstance(value, list) and "items" in schema:
         for index, part in enumerate(value):
-            yield from _unknown(schema["items"], part, (*field, index))
+            yield from unknown_fields(schema["items"], part, (*field, index))
 
 
 def _meant(key: str, known: Schema) -> str:
@@ -69,5 +70,6 @@ def _advice(schema: Schema, field: Field) -> str:
     return str(rules[0]) if rules else ""
 
 
-def _path(field: Field) -> str:
+def path_of(field: Field) -> str:
+    """The field as people write it: `spec.runtime.env[0].name`."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in field).removeprefix(".")
