@@ -45,6 +45,11 @@ class Right:
         return f"without-{self.verb}-{self.grant.resource.replace('/', '-')}"
 
     @property
+    def kind(self) -> str:
+        """The kind of object that it is about."""
+        return next(kind for kind, found in RESOURCES.items() if found.plural == self.grant.resource.partition("/")[0])
+
+    @property
     def model(self) -> str:
         """The one of the models that needs it."""
         if self.grant.resource == "events" and self.verb == "list":
@@ -117,18 +122,13 @@ def begin(objects: Objects, make_mmm: Callable[..., Manifest], name: str, taken:
 
 
 def go_on(objects: Objects, seen: Seen) -> None:
-    """Somebody meddles with the children of `clip`, and `small` becomes small, wherever they are."""
+    """Somebody meddles with the children of `clip`, `small` becomes small and `stuck` grows, wherever they are."""
     for kind, child in children(seen, "clip"):
         objects.patch(kind, child["metadata"]["name"], {"metadata": {"labels": {names.LABEL_INSTANCE: "meddled"}}})
-    change = {
-        "replicas": 1,
-        "autoscaling": None,
-        "networkPolicy": None,
-        "model": {"version": "2"},
-        "revisionHistoryLimit": 0,
-    }
+    if ready(seen, "stuck"):
+        objects.patch(names.KIND, "stuck", {"spec": {"replicas": 2}})
     if ready(seen, "small"):
-        objects.patch(names.KIND, "small", {"spec": change})
+        objects.patch(names.KIND, "small", {"spec": {**LESS, "model": {"version": "2"}}})
 
 
 def look(api: httpx.Client) -> Mapping[str, Seen]:
@@ -218,12 +218,22 @@ def of_taken(seen: Seen) -> dict[str, bool]:
 
 
 def of_stuck(seen: Seen) -> dict[str, bool]:
-    return {"stuck tells why": "no such volume" in ready(seen, "stuck").get("message", "")}
+    sizes = [item["spec"]["replicas"] for kind, item in children(seen, "stuck") if kind == "Deployment"]
+    return {
+        "stuck tells why": "no such volume" in ready(seen, "stuck").get("message", ""),
+        "stuck grows": sizes == [2],
+    }
 
 
 def mended(kind: str, found: list[tuple[str, Manifest]]) -> bool:
     instances = [item["metadata"]["labels"].get(names.LABEL_INSTANCE) for each, item in found if each == kind]
-    return "meddled" not in instances
+    return bool(instances) and "meddled" not in instances
+
+
+def messages(seen: Seen) -> list[str]:
+    """All that the conditions of the models of this namespace say."""
+    conditions = [item for each in seen[names.KIND] for item in each.get("status", {}).get("conditions", ())]
+    return [item["message"] for item in conditions]
 
 
 def ready(seen: Seen, name: str) -> Manifest:

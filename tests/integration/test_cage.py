@@ -246,16 +246,16 @@ def test_a_part_of_an_object_is_judged_as_the_whole_that_it_becomes(thief: Thief
 
 
 def test_what_belongs_to_no_model_is_neither_changed_nor_deleted(thief: Thief, objects_of_module: Objects) -> None:
-    theirs = thief.another("Deployment", {"/metadata/name": "theirs"})
-    for key in ("ownerReferences", "labels"):
-        owned = theirs["metadata"].pop(key)
+    # Labels it has, so that nothing else is wrong with it.
+    theirs = thief.another("Deployment", {"/metadata/name": "theirs", "/spec/replicas": 0})
+    owners = theirs["metadata"].pop("ownerReferences")
     objects_of_module.create(theirs)
-    mine = {"labels": owned, "ownerReferences": thief.children["Deployment"]["metadata"]["ownerReferences"]}
-    for change in ({"spec": {"replicas": 9}}, {"metadata": {"labels": owned}}, {"metadata": mine}):
+    for change in ({"spec": {"replicas": 9}}, {"metadata": {"ownerReferences": owners}}):
         answer = thief.patch("Deployment", "theirs", change, MERGE)
         assert "it belongs to no MultimodalModel" in answer.text, answer.text
     assert "it belongs to no MultimodalModel" in thief.delete("Deployment", "theirs").text
     assert thief.delete("Deployment", thief.children["Deployment"]["metadata"]["name"]).status_code == 200
+    objects_of_module.delete("Deployment", "theirs")
 
 
 def test_finalizers_stay_as_they_are(thief: Thief) -> None:
@@ -302,8 +302,9 @@ def escapes(thief: Thief, objects: Objects) -> Iterator[tuple[str, str, Manifest
     deployment = thief.children["Deployment"]["metadata"]["name"]
     rbac = "/apis/rbac.authorization.k8s.io/v1"
     metadata = {"metadata": {"name": "clip-x"}}
-    containers = {"containers": [{"name": "a", "image": "a"}]}
-    yield "POST", f"{core}/{here}/pods", {"apiVersion": "v1", "kind": "Pod", **metadata, "spec": containers}
+    # A pod that nothing else is wrong with: the namespace itself accepts only restricted ones.
+    spec = thief.children["Deployment"]["spec"]["template"]["spec"]
+    yield "POST", f"{core}/{here}/pods", {"apiVersion": "v1", "kind": "Pod", **metadata, "spec": spec}
     yield (
         "POST",
         f"{core}/{here}/pods/{pod}/eviction",

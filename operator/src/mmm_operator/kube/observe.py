@@ -7,6 +7,7 @@ anything is done about it.
 
 import asyncio
 import datetime as dt
+import logging
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,12 +17,17 @@ from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 from mmm_operator.diagnose import unexplained
+from mmm_operator.errors import Forbidden
 from mmm_operator.kube.port import Kube, Reports, Sources
 from mmm_operator.kube.store import Id, Store, seen
 from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_ready, pod_revision
 
 # Every pod of a revision hangs for the same few reasons: so many are asked about.
 MOST_ASKED = 3
+# A right that is missing is missing for all pods of a namespace, at every look.
+COMPLAIN_EVERY = dt.timedelta(minutes=10)
+
+log = logging.getLogger(__name__)
 
 
 class Observer:
@@ -32,6 +38,7 @@ class Observer:
         self._kube = kube
         self._sources = sources
         self._reports = reports
+        self._complain_at: dict[str, dt.datetime] = {}
 
     async def observe(self, key: Key, doubtful: Collection[Ref], now: dt.datetime) -> Snapshot | None:
         """Everything that a decision about `key` needs; None when the object is gone or on its way out.
@@ -88,7 +95,17 @@ class Observer:
     async def _read_events(self, pods: Sequence[Manifest], now: dt.datetime) -> tuple[Manifest, ...]:
         silent = unexplained(pods, now)[:MOST_ASKED]
         asked = (self._kube.warnings_about(pod["metadata"]["namespace"], pod["metadata"]["uid"]) for pod in silent)
-        return tuple(event for events in await together(*asked) for event in events)
+        try:
+            return tuple(event for events in await together(*asked) for event in events)
+        except Forbidden as error:
+            # They would only say more clearly what is wrong: the model itself must not suffer for that.
+            self._complain(str(error), now)
+            return ()
+
+    def _complain(self, refusal: str, now: dt.datetime) -> None:
+        if now >= self._complain_at.get(refusal, now):
+            self._complain_at[refusal] = now + COMPLAIN_EVERY
+            log.warning("what only the events of a pod tell stays unknown: %s", refusal)
 
 
 async def together(*calls: Awaitable[Any]) -> list[Any]:

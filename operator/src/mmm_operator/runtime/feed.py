@@ -97,7 +97,8 @@ class Feed:
         await asyncio.sleep(LAG_SECONDS)
         if missed := self._missed(kind, namespace, bare):
             self._metrics.missed.inc(len(missed))
-            log.warning("the watch of %s missed %d objects, all are read again", kind, len(missed))
+            where = namespace or "all namespaces"
+            log.warning("the watch of %s in %s missed %d objects, all are read again", kind, where, len(missed))
             concerned = self._replace(kind, namespace, await self._kube.list(kind, namespace))
             for key in concerned:
                 self._notice(key)
