@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmm_repository.artifacts import check_file, check_name, read_json
+from mmm_repository.artifacts import check_file, check_name
+from mmm_repository.configs import INDEX_SUFFIX, read_json
 from mmm_repository.errors import InvalidDirectory, InvalidManifest, UnsafeArtifact
 from mmm_repository.manifest import MANIFEST_NAME, FileEntry
 from mmm_repository.paths import check_paths, shown
@@ -101,7 +102,7 @@ def check_names(names: set[str]) -> None:
 
 def check_shards_present(root: Path, path: str, names: set[str]) -> None:
     """Raise InvalidDirectory where an index names shards of weights that are not there."""
-    if not path.endswith(".safetensors.index.json"):
+    if not path.endswith(INDEX_SUFFIX):
         return
     document = read_json(root / path, path)
     if not isinstance(document, dict):

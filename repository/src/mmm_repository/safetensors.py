@@ -59,7 +59,11 @@ def read_header(location: Path) -> tuple[dict[str, Tensor], int]:
             raise ValueError("it is longer than the file")
         if header_bytes > MAX_HEADER_BYTES:
             raise ValueError(f"it is longer than {MAX_HEADER_BYTES} bytes")
-        document = parse_json(file.read(header_bytes))
+        header = file.read(header_bytes)
+    # Readers disagree about what may stand before the brace.
+    if not header.startswith(b"{"):
+        raise ValueError("it does not begin with a brace")
+    document = parse_json(header)
     return parse_header(document), data_bytes
 
 
