@@ -13,7 +13,7 @@ import pytest
 from mmm_repository import PublishedVersion
 from tests.repository.conftest import Repository
 from tests.repository.faults import StallingProxy
-from tests.repository.samples import MIB
+from tests.repository.samples import MIB, flip_byte
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,8 @@ async def test_the_init_container_does_not_pay_for_torch() -> None:
         ({"MMM_MODEL_VERSION": ""}, 2, "InternalError"),
         ({"MMM_S3_ENDPOINT": "http://user:canary-secret@host"}, 2, "InternalError"),
         ({"MMM_MAX_MODEL_BYTES": "many"}, 2, "InternalError"),
+        ({"MMM_CACHE_CHECK": "Sometimes"}, 2, "InternalError"),
+        ({"MMM_RETAIN_VERSIONS": "-1"}, 2, "InternalError"),
     ],
 )
 async def test_a_fetch_that_fails_leaves_its_reason(
@@ -115,6 +117,30 @@ async def test_a_fetch_that_fails_leaves_its_reason(
     assert (ended, container.last_words()["reason"]) == (code, reason)
     assert container.last_words()["message"].endswith(".")
     assert "canary" not in str(lines) + str(container.last_words())
+
+
+async def test_hashes_are_compared_at_a_start_where_that_is_wanted(
+    container: Container, published: PublishedVersion, root: Path
+) -> None:
+    await container.run()
+    weights = root / published.digest.removeprefix("sha256:") / "model.safetensors"
+    good = weights.read_bytes()
+    flip_byte(weights, 500)
+    await container.run(MMM_CACHE_CHECK="Sizes")
+    assert weights.read_bytes() != good
+    await container.run(MMM_CACHE_CHECK="Hashes")
+    assert weights.read_bytes() == good
+
+
+async def test_old_versions_go_and_those_in_use_stay(
+    container: Container, published: PublishedVersion, repository: Repository, root: Path
+) -> None:
+    old, used = await repository.published("0", weights=1000), await repository.published("1", weights=2000)
+    for version in (old, used):
+        await repository.fetch(version, root)
+    code, _ = await container.run(MMM_RETAIN_VERSIONS="1", MMM_KEEP_DIGESTS=f"{used.digest} sha256:{'0' * 64}")
+    assert code == 0
+    assert {f"sha256:{name}" for name in visible(root)} == {used.digest, published.digest}
 
 
 async def test_an_incomplete_upload_is_worth_another_try(container: Container, repository: Repository) -> None:

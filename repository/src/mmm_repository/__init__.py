@@ -30,8 +30,10 @@ from mmm_repository.order import is_newer, order_key, sorted_versions
 from mmm_repository.progress import OnProgress, Phase, Progress
 from mmm_repository.publish import PublishedVersion, publish, rehearse
 from mmm_repository.resolve import ResolvedVersion, VersionEntry, list_versions, resolve
+from mmm_repository.retention import Retention
 from mmm_repository.storage import AddressingStyle, StorageOptions
 from mmm_repository.verify import VerifiedVersion, verify_directory, verify_version
+from mmm_repository.weights import Weights, weights_of
 
 __all__ = [
     "MANIFEST_NAME",
@@ -55,6 +57,7 @@ __all__ = [
     "PublishedVersion",
     "RepositoryError",
     "ResolvedVersion",
+    "Retention",
     "StorageOptions",
     "TLSVerifyFailed",
     "UnsafeArtifact",
@@ -63,6 +66,7 @@ __all__ = [
     "VersionExists",
     "VersionNotFound",
     "VolumeUnusable",
+    "Weights",
     "digest_of",
     "fetch",
     "is_newer",
@@ -75,4 +79,5 @@ __all__ = [
     "sorted_versions",
     "verify_directory",
     "verify_version",
+    "weights_of",
 ]

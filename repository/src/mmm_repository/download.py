@@ -55,8 +55,9 @@ async def complete_file(
         transfer.meter.add(length, reused=True)
         for _ in parts_of(entry, length, transfer.source.part_bytes):
             await add(target, await anext(arriving), transfer.meter)
-        if length and not target.is_right:
-            # What an earlier run left was not what it had received, as after a power failure.
+        if not target.is_right:
+            # What an earlier run left may not be what it had received, as after a power failure, and what arrived now
+            # may have been changed on its way. Bytes that are wrong twice are wrong in the store.
             await fetch_again(transfer, entry, target)
         if not target.is_right:
             raise corrupt(entry)

@@ -8,27 +8,36 @@ complete. One fetcher at a time works on a digest; the others wait for it, then 
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mmm_repository.artifacts import check_file, check_name
-from mmm_repository.directory import hash_file
+from mmm_repository.cached import is_marked_whole, is_whole
 from mmm_repository.download import Transfer, download
-from mmm_repository.errors import DigestMismatch, InvalidAddress, ModelTooLarge, NoSpace, RepositoryError
-from mmm_repository.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, check_digest, parse_manifest
+from mmm_repository.errors import RepositoryError
+from mmm_repository.manifest import MANIFEST_NAME, Manifest, check_digest, parse_manifest
 from mmm_repository.parts import Source
-from mmm_repository.progress import OnProgress, Phase, Progress, ProgressMeter, ignore_progress
+from mmm_repository.progress import (
+    PROGRESS_NAME,
+    OnProgress,
+    Phase,
+    ProgressFile,
+    ProgressMeter,
+    ignore_progress,
+    read_progress,
+)
 from mmm_repository.resolve import read_manifest
+from mmm_repository.retention import KEEP_ALL, Retention, collect
+from mmm_repository.room import make_room
+from mmm_repository.slot import Slot, slot_of
 from mmm_repository.storage import StorageOptions, check_version, parse_uri
 from mmm_repository.store import open_store
 from mmm_repository.threads import in_thread
 from mmm_repository.volume import (
     COMPLETE_NAME,
     DIRECTORY_MODE,
-    free_bytes,
     remove,
     sweep,
     sync_directory,
@@ -38,7 +47,6 @@ from mmm_repository.volume import (
     write_durably,
 )
 
-DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 LOCK_POLL_SECONDS = 0.2
 
 
@@ -51,30 +59,8 @@ class FetchOptions:
     parallel_parts: int = 8
     attempts: int = 4  # to read a part, on top of what the client itself tries
     rehash_existing: bool = False
+    retention: Retention = KEEP_ALL
     progress: OnProgress = ignore_progress
-
-
-@dataclass(frozen=True)
-class Slot:
-    """Where a digest lives under a root, and what to call it on the way there."""
-
-    root: Path
-    hex: str
-
-    @property
-    def final(self) -> Path:
-        """The directory that holds the version, once it is whole."""
-        return self.root / self.hex
-
-    @property
-    def partial(self) -> Path:
-        """The directory that holds what has arrived so far."""
-        return self.root / f".partial-{self.hex}"
-
-    @property
-    def lock(self) -> Path:
-        """The file that is locked while somebody works on the digest."""
-        return self.root / f".lock-{self.hex}"
 
 
 async def fetch(
@@ -94,13 +80,20 @@ async def fetch(
     slot = slot_of(root, expected_digest)
     with volume_errors(root):
         await in_thread(make_root, root)
-        if await in_thread(is_marked_whole, slot, rehash=options.rehash_existing):
-            return slot.final
-        async with locked(slot, options.progress):
-            if not await in_thread(is_whole, slot, rehash=options.rehash_existing):
-                await in_thread(clear, slot)
-                await bring(uri, version, slot, storage, options)
+        if not await in_thread(is_marked_whole, slot, rehash=options.rehash_existing):
+            async with locked(slot, options.progress):
+                if not await in_thread(is_whole, slot, rehash=options.rehash_existing):
+                    await in_thread(clear, slot)
+                    await bring(uri, version, slot, storage, options)
+        slot.mark_used()
+    await in_thread(tidy, slot, options.retention)
     return slot.final
+
+
+def tidy(slot: Slot, retention: Retention) -> None:
+    """Remove versions that are not retained. What cannot be removed is no reason to do without the new one."""
+    with suppress(OSError):
+        collect(slot, retention)
 
 
 def make_root(root: Path) -> None:
@@ -114,14 +107,6 @@ def clear(slot: Slot) -> None:
     sweep(slot.root)
 
 
-def slot_of(root: Path, digest: str) -> Slot:
-    """The slot of a digest; raises InvalidAddress where it is none."""
-    match = DIGEST.fullmatch(digest)
-    if match is None:
-        raise InvalidAddress("The digest of a version is written sha256: and 64 hexadecimal digits.")
-    return Slot(root, match[1])
-
-
 async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, options: FetchOptions) -> None:
     """Fill the slot from the store. What has arrived is kept for the next try where there is to be one."""
     address = parse_uri(uri)
@@ -131,7 +116,7 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
     manifest = parse_manifest(content)
     for entry in manifest.files:
         check_name(entry.path)
-    await in_thread(check_room, slot, manifest, options)
+    await in_thread(make_room, slot, manifest, options.max_bytes, options.retention)
     source = Source(
         store,
         prefix=address.version_key(version),
@@ -139,9 +124,10 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
         parallel_parts=options.parallel_parts,
         attempts=options.attempts,
     )
-    meter = ProgressMeter(options.progress, Phase.DOWNLOAD, manifest.total_bytes)
-    transfer = Transfer(source, slot.partial, meter)
+    listener = ProgressFile(slot.partial / PROGRESS_NAME, options.progress)
     try:
+        slot.partial.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        transfer = Transfer(source, slot.partial, ProgressMeter(listener, Phase.DOWNLOAD, manifest.total_bytes))
         await receive(transfer, slot, manifest, content)
     except RepositoryError as error:
         if not error.retryable:
@@ -152,7 +138,6 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
 async def receive(transfer: Transfer, slot: Slot, manifest: Manifest, content: bytes) -> None:
     """Download, check and put the files in place."""
     with volume_errors(slot.root):
-        slot.partial.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         # Small files first: a config that is refused is refused before the weights are fetched.
         by_size = sorted(manifest.files, key=lambda entry: (entry.size, entry.path))
         await download(transfer, by_size, lambda path: check_file(slot.partial, path))
@@ -178,82 +163,13 @@ def drop_strangers(directory: Path, known: set[str]) -> None:
                 location.unlink()
 
 
-def is_marked_whole(slot: Slot, *, rehash: bool) -> bool:
-    """Whether the version is there, marked complete and of the right sizes (and hashes). Writes nothing."""
-    if not (slot.final / COMPLETE_NAME).is_file():
-        return False
-    manifest = stored_manifest(slot)
-    return manifest is not None and has_files(slot.final, manifest, rehash=rehash)
-
-
-def is_whole(slot: Slot, *, rehash: bool) -> bool:
-    """Whether the version is there; one without its mark is hashed and gets it. Only to be asked under the lock."""
-    if is_marked_whole(slot, rehash=rehash):
-        return True
-    manifest = stored_manifest(slot)
-    if manifest is None or not has_files(slot.final, manifest, rehash=True):
-        return False
-    write_durably(slot.final / COMPLETE_NAME, slot.hex.encode())
-    return True
-
-
-def stored_manifest(slot: Slot) -> Manifest | None:
-    """The manifest in the slot's directory, None where there is none of this digest."""
-    try:
-        with (slot.final / MANIFEST_NAME).open("rb") as file:
-            content = file.read(MAX_MANIFEST_BYTES + 1)
-        check_digest(content, f"sha256:{slot.hex}")
-        return parse_manifest(content)
-    except (FileNotFoundError, NotADirectoryError, DigestMismatch):
-        return None
-
-
-def has_files(directory: Path, manifest: Manifest, *, rehash: bool) -> bool:
-    """Whether the directory holds every file of the manifest."""
-    for entry in manifest.files:
-        location = directory / entry.path
-        if location.is_symlink() or not location.is_file() or location.stat().st_size != entry.size:
-            return False
-        if rehash and hash_file(location, lambda _: None) != entry.sha256:
-            return False
-    return True
-
-
-def check_room(slot: Slot, manifest: Manifest, options: FetchOptions) -> None:
-    """Raise ModelTooLarge or NoSpace before a byte is fetched."""
-    total = manifest.total_bytes
-    if options.max_bytes and total > options.max_bytes:
-        raise ModelTooLarge(
-            f"The model has {readable(total)}, the limit is {readable(options.max_bytes)}. "
-            "Raise the cache's size limit."
-        )
-    there = sum(path.lstat().st_size for path in slot.partial.rglob("*") if path.is_file())
-    free = free_bytes(slot.root)
-    if total - there > free:
-        raise NoSpace(
-            f"The model needs {readable(total - there)} more on the volume at {slot.root}, {readable(free)} are free. "
-            "Give it more space, or remove versions that are not needed."
-        )
-
-
-def readable(count: int) -> str:
-    """A number of bytes as people write it."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
-
-
 @asynccontextmanager
 async def locked(slot: Slot, progress: OnProgress) -> AsyncIterator[None]:
     """Hold the slot's lock, after waiting for whoever has it. A holder that dies lets go of it."""
     # Not in a thread: cancelled there, a lock just taken would be held by nobody.
-    descriptor = try_lock(slot.lock)
-    if descriptor is None:
-        progress(Progress(phase=Phase.WAIT))
-    while descriptor is None:
+    while (descriptor := try_lock(slot.lock)) is None:
+        progress(read_progress(slot.partial / PROGRESS_NAME, Phase.WAIT))
         await asyncio.sleep(LOCK_POLL_SECONDS)
-        descriptor = try_lock(slot.lock)
     try:
         yield
     finally:

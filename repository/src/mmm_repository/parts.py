@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 
-from mmm_repository.errors import DigestMismatch, RepositoryError
+from mmm_repository.errors import DigestMismatch, EndpointUnreachable, RepositoryError
 from mmm_repository.manifest import FileEntry
 from mmm_repository.paths import shown
 from mmm_repository.store import ObjectMissing, Store
@@ -81,7 +81,12 @@ async def read_part(source: Source, part: Part) -> memoryview:
             f"The file {shown(entry.path)} is named by the manifest but missing in the store. "
             "Publish the model as a new version."
         ) from None
-    if size != entry.size or len(content) != part.end - part.start:
+    if size == entry.size and len(content) != part.end - part.start:
+        # The object is right, the answer is not: somebody in between cut it, or added to it.
+        raise EndpointUnreachable(
+            f"The store's answer for a part of {shown(entry.path)} has another length than asked."
+        )
+    if size != entry.size:
         raise DigestMismatch(
             f"The file {shown(entry.path)} has {size} bytes in the store, {entry.size} in the manifest. "
             "Publish the model as a new version."

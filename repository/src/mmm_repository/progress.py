@@ -1,9 +1,16 @@
-"""How far a transfer has come."""
+"""How far a transfer has come: told to a listener, and in a small file for everybody else."""
 
+import json
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from pathlib import Path
 from typing import TypeAlias
+
+PROGRESS_NAME = ".progress.json"
+FILE_SECONDS = 1.0
 
 
 class Phase(StrEnum):
@@ -32,6 +39,47 @@ OnProgress: TypeAlias = Callable[[Progress], None]
 
 def ignore_progress(progress: Progress) -> None:
     """Do nothing with it."""
+
+
+class ProgressFile:
+    """A listener that keeps `{"downloadedBytes", "reusedBytes", "totalBytes", "time"}` in a file, and tells another.
+
+    The file is replaced at most once a second, so whoever reads it finds it whole. It is a courtesy: where it cannot be
+    written, the transfer goes on.
+    """
+
+    def __init__(self, location: Path, then: OnProgress) -> None:
+        self._location = location
+        self._then = then
+        self._next = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Note how far it is, unless that was done a moment ago."""
+        self._then(progress)
+        now = time.monotonic()
+        if now < self._next and progress.done_bytes < progress.total_bytes:
+            return
+        self._next = now + FILE_SECONDS
+        counts = {
+            "downloadedBytes": progress.done_bytes,
+            "reusedBytes": progress.reused_bytes,
+            "totalBytes": progress.total_bytes,
+            "time": int(time.time()),
+        }
+        with suppress(OSError):
+            draft = self._location.with_name(f"{self._location.name}.new")
+            draft.write_text(json.dumps(counts) + "\n", encoding="utf-8")
+            draft.replace(self._location)
+
+
+def read_progress(location: Path, phase: Phase) -> Progress:
+    """What the file says, as progress of the given phase; zeros where there is no such file, or none to be read."""
+    try:
+        counts = json.loads(location.read_bytes())
+        done, total, reused = (int(counts[key]) for key in ("downloadedBytes", "totalBytes", "reusedBytes"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Progress(phase=phase)
+    return Progress(phase=phase, done_bytes=done, total_bytes=total, reused_bytes=reused)
 
 
 class ProgressMeter:

@@ -47,6 +47,8 @@ class StorageOptions(BaseModel):
     connect_timeout_seconds: float = Field(default=5.0, gt=0)
     # Between two reads of an answer; a stalled connection is given up after it, however large the object is.
     read_timeout_seconds: float = Field(default=20.0, gt=0)
+    # For a whole answer, so that one that drips for ever ends too.
+    request_timeout_seconds: float = Field(default=600.0, gt=0)
 
     @field_validator("endpoint")
     @classmethod

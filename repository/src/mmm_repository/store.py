@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectAlreadyThere", "ObjectMissing", "ObjectStat", "Store", "open_store"]
 
-REQUEST_TIMEOUT = timedelta(minutes=10)
 DEFAULT_REGION = "us-east-1"
 # A proxy that is never asked: naming one keeps the HTTP client from reading the environment, excluding every host
 # keeps it unused.
@@ -227,7 +226,7 @@ def client_options(options: StorageOptions) -> "ClientConfig":
         "allow_http": True,
         "connect_timeout": timedelta(seconds=options.connect_timeout_seconds),
         "read_timeout": timedelta(seconds=options.read_timeout_seconds),
-        "timeout": REQUEST_TIMEOUT,
+        "timeout": timedelta(seconds=options.request_timeout_seconds),
         "user_agent": "multimodal-operator",
         "allow_invalid_certificates": options.insecure_skip_tls_verify,
     }

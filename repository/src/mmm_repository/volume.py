@@ -1,10 +1,13 @@
 """The directories and files of a model root, with the errors of a file system put into our words.
 
 ```
-<root>/.lock-<hex>       held while a version is fetched; empty, stays
-<root>/.partial-<hex>/   what has arrived so far; may be cut off anywhere
-<root>/<hex>/            a version, whole: it gets this name by one rename, after everything in it is on disk
-<root>/<hex>/.complete   written last; a version without it is hashed again before it is believed
+<root>/.lock-<hex>                   held while a version is fetched or removed; empty
+<root>/.partial-<hex>/               what has arrived so far; may be cut off anywhere
+<root>/.partial-<hex>/.progress.json how far that is
+<root>/.removed-<random>/            a directory that is being removed
+<root>/<hex>/                        a version, whole: it gets this name by one rename, after all of it is on disk
+<root>/<hex>/.complete               written last; a version without it is hashed again before it is believed. Its time
+                                     of change says when the version was last asked for
 ```
 """
 
@@ -101,6 +104,12 @@ def free_bytes(root: Path) -> int:
     return max(0, shutil.disk_usage(root).free - SPARE_BYTES)
 
 
+def free_files(root: Path) -> int | None:
+    """How many more files the volume can hold; None where it sets no limit."""
+    status = os.statvfs(root)
+    return status.f_favail if status.f_files else None
+
+
 def remove(directory: Path) -> None:
     """Remove a directory that nobody uses; it disappears under its name in one moment."""
     doomed = directory.with_name(f"{REMOVED_PREFIX}{secrets.token_hex(8)}")
@@ -122,10 +131,31 @@ def try_lock(location: Path) -> int | None:
     descriptor = open_for_writing(location)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_still(location, descriptor):
+            return descriptor
     except BlockingIOError:
-        os.close(descriptor)
-        return None
+        pass
     except OSError:
         os.close(descriptor)
         raise
-    return descriptor
+    os.close(descriptor)
+    return None
+
+
+def is_still(location: Path, descriptor: int) -> bool:
+    """Whether the file has not been removed since it was opened: a lock on a removed file excludes nobody."""
+    try:
+        return os.path.samestat(location.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def lock_if_free(location: Path) -> Iterator[bool]:
+    """Hold the lock, where nobody else does; the value says so."""
+    descriptor = try_lock(location)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

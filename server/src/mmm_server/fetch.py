@@ -1,20 +1,31 @@
 """`mmm-server fetch`: bring the model version that the environment names to the model root, then exit.
 
-Runs as init container and as prefetch job; needs no torch. A
-failure leaves one JSON line in the termination log: what the operator shows to the user.
+Runs as init container and as prefetch job; needs no torch. A failure leaves one JSON line in the termination log: what
+the operator shows to the user. How far a fetch has come stands in its log and in `.partial-<hex>/.progress.json`.
 """
 
 import asyncio
 import logging
 import signal
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from mmm_repository import AddressingStyle, FetchOptions, Phase, Progress, RepositoryError, StorageOptions, fetch
+from mmm_repository import (
+    AddressingStyle,
+    FetchOptions,
+    OnProgress,
+    Phase,
+    Progress,
+    RepositoryError,
+    Retention,
+    StorageOptions,
+    fetch,
+)
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.logs import fields, set_up_logs
 from mmm_server.termination import write_termination
@@ -26,7 +37,15 @@ PROGRESS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
+Digests = Annotated[frozenset[str], BeforeValidator(lambda digests: frozenset(str(digests).split())), NoDecode]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda level: str(level).upper())]
+
+
+class CacheCheck(StrEnum):
+    """How a version that is there already is looked at before it is used."""
+
+    SIZES = "Sizes"
+    HASHES = "Hashes"
 
 
 class FetchSettings(BaseSettings):
@@ -39,6 +58,9 @@ class FetchSettings(BaseSettings):
     digest: str = Field(validation_alias="MMM_MODEL_DIGEST")
     uri: str = Field(validation_alias="MMM_SOURCE_URI")
     max_bytes: int = Field(default=0, ge=0, validation_alias="MMM_MAX_MODEL_BYTES")
+    cache_check: CacheCheck = Field(default=CacheCheck.SIZES, validation_alias="MMM_CACHE_CHECK")
+    retain_versions: int = Field(default=0, ge=0, validation_alias="MMM_RETAIN_VERSIONS")
+    keep_digests: Digests = Field(default=frozenset(), validation_alias="MMM_KEEP_DIGESTS")
     log_level: LogLevel = Field(default="INFO", validation_alias="MMM_LOG_LEVEL")
 
     endpoint: str | None = Field(default=None, validation_alias="MMM_S3_ENDPOINT")
@@ -49,6 +71,15 @@ class FetchSettings(BaseSettings):
     access_key_id: SecretStr | None = Field(default=None, validation_alias="AWS_ACCESS_KEY_ID")
     secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY")
     session_token: SecretStr | None = Field(default=None, validation_alias="AWS_SESSION_TOKEN")
+
+    def options(self, progress: OnProgress) -> FetchOptions:
+        """Limits of the fetch, and what is done with versions that are there already."""
+        return FetchOptions(
+            max_bytes=self.max_bytes,
+            rehash_existing=self.cache_check is CacheCheck.HASHES,
+            retention=Retention(self.retain_versions, self.keep_digests),
+            progress=progress,
+        )
 
     def storage(self) -> StorageOptions:
         """How to reach the store; raises ValidationError."""
@@ -134,8 +165,7 @@ async def fetch_version(settings: FetchSettings, storage: StorageOptions) -> Non
     facts = {"uri": settings.uri, "version": settings.version, "digest": settings.digest}
     log.info("fetching", extra=fields(**facts))
     began = time.monotonic()
-    reporter = ProgressLog()
-    options = FetchOptions(max_bytes=settings.max_bytes, progress=reporter)
+    options = settings.options(ProgressLog())
     directory = await fetch(settings.uri, settings.version, settings.digest, settings.root, storage, options)
     seconds = round(time.monotonic() - began, 3)
     log.info("the version is there", extra=fields(**facts, directory=str(directory), seconds=seconds))
@@ -154,12 +184,10 @@ class ProgressLog:
         if progress.phase is self._phase and now - self._last < PROGRESS_SECONDS:
             return
         self._phase, self._last = progress.phase, now
-        if progress.phase is Phase.WAIT:
-            log.info("somebody else fetches this version; waiting")
-            return
-        percent = round(100 * progress.done_bytes / progress.total_bytes, 1) if progress.total_bytes else 100.0
+        is_waiting = progress.phase is Phase.WAIT
+        percent = round(100 * progress.done_bytes / progress.total_bytes, 1) if progress.total_bytes else None
         counts = fields(done_bytes=progress.done_bytes, total_bytes=progress.total_bytes, percent=percent)
-        log.info("downloading", extra=counts)
+        log.info("somebody else fetches this version; waiting" if is_waiting else "downloading", extra=counts)
 
 
 def faults(error: ValidationError) -> str:
