@@ -75,6 +75,7 @@ def falsehoods(mmm: Manifest, found: list[Manifest], pods: list[Manifest]) -> li
         return []
     spec, status = mmm["spec"], mmm["status"]
     wanted = 0 if spec.get("suspend") else spec["replicas"]
+    scaled = "autoscaling" in spec and not spec.get("suspend")
     by_kind = {kind: [item for item in found if item["kind"] == kind] for kind in KINDS}
     deployments = {item["metadata"]["labels"][names.LABEL_REVISION]: item for item in by_kind["Deployment"]}
     goal = deployments.pop(target(mmm), {"spec": {"replicas": None}})
@@ -89,7 +90,7 @@ def falsehoods(mmm: Manifest, found: list[Manifest], pods: list[Manifest]) -> li
         "readySummary": status.get("readySummary") == f"{wanted}/{wanted}",
         "current is target": status["model"]["current"]["revision"] == target(mmm) if wanted else True,
         "there is a Service": len(by_kind["Service"]) >= 1,
-        "an autoscaler is there when wanted": bool(by_kind["HorizontalPodAutoscaler"]) == ("autoscaling" in spec),
+        "an autoscaler is there when wanted": bool(by_kind["HorizontalPodAutoscaler"]) == scaled,
         "the selector is set": bool(status.get("selector")),
         # The revision that served last is kept besides, while nothing is wanted.
         "history is bounded": len(deployments) <= spec["revisionHistoryLimit"] + (wanted == 0),

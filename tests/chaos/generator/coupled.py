@@ -121,7 +121,7 @@ def _pinned(uri: str, version: str, digest: str, verdict: Verdict) -> Move:
     def change(spec: Spec) -> Spec | None:
         changed = copy.deepcopy(spec)
         changed["model"] |= {"uri": uri, "version": version, "digest": digest}
-        return changed
+        return fit(changed, "model.digest")
 
     return Move(f"{uri} version {version} pinned to {digest[:15]}", "model.digest", verdict, change)
 
@@ -191,6 +191,22 @@ def hopeless_moves(schema: Schema, offer: Offer) -> Iterator[Move]:
             "serviceAccountName",
             lambda spec: _top(spec, "serviceAccountName", "nobody"),
         ),
+        "a scheduler that is not there": (
+            "podTemplate.spec.schedulerName",
+            lambda spec: _pods(spec, schedulerName="nobody"),
+        ),
+        "a runtime class that is not there": (
+            "podTemplate.spec.runtimeClassName",
+            lambda spec: _pods(spec, runtimeClassName="nobody"),
+        ),
+        "a toleration of an effect that is not there": (
+            "podTemplate.spec.tolerations",
+            lambda spec: _pods(spec, tolerations=[{"operator": "Exists", "effect": "Never"}]),
+        ),
+        "a volume that is mounted nowhere": (
+            "podTemplate.spec.containers.[].name",
+            lambda spec: _pods(spec, containers=[{"name": "server", "volumeMounts": [{"name": "no"}]}]),
+        ),
         "half a device": (
             "resources.limits.*",
             lambda spec: _top(spec, "resources", {"limits": {"example.com/x": "0.5"}}),
@@ -211,8 +227,8 @@ def hopeless_moves(schema: Schema, offer: Offer) -> Iterator[Move]:
 
 def _wishing(wish: Callable[[Spec], None]) -> Callable[[Spec], Spec | None]:
     def change(spec: Spec) -> Spec | None:
-        if spec.get("replicas", 1) == 0 or spec.get("suspend"):
-            return None  # who wants nothing lacks nothing
+        if spec.get("replicas", 1) == 0 or spec.get("suspend") or spec.get("rollout", {}).get("paused"):
+            return None  # who wants nothing, or nothing new, lacks nothing
         changed = copy.deepcopy(spec)
         wish(changed)
         return changed
@@ -244,6 +260,10 @@ def _top(spec: Spec, field: str, value: Any) -> None:
     if field == "resources":
         spec.pop("accelerator", None)
         spec.pop("autoscaling", None)
+
+
+def _pods(spec: Spec, **fields: Any) -> None:
+    spec.setdefault("podTemplate", {}).setdefault("spec", {}).update(fields)
 
 
 def _service(spec: Spec, field: str, value: dict[str, str]) -> None:

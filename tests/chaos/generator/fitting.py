@@ -3,15 +3,19 @@
 import copy
 from collections.abc import Sequence
 
+from tests.chaos.generator.offer import TOOL
 from tests.chaos.generator.schema import Spec
 
 CPU_REQUEST = "100m"
+OTHER_IMAGE = "registry.example/mmm-server:2"
+WIDE = "10.0.0.0/8"
+NAMES = ("prepare", "wait", "sidecar", "proxy")
 
 
 def fit(spec: Spec, field: str) -> Spec:
     """`spec` with its other fields made to agree with `field`."""
     fitted = copy.deepcopy(spec)
-    for rule in (_cache, _replicas, _resources, _accelerator, _digest):
+    for rule in (_cache, _replicas, _resources, _accelerator, _digest, _arguments, _network, _pods, _awake):
         rule(fitted, field)
     return fitted
 
@@ -74,6 +78,54 @@ def _digest(spec: Spec, field: str) -> None:
     # A pin belongs to one version.
     if field in ("model.uri", "model.version"):
         spec["model"].pop("digest", None)
+
+
+def _arguments(spec: Spec, field: str) -> None:
+    # The operator's own server takes none.
+    runtime = spec.get("runtime", {})
+    if runtime.get("args") and "image" not in runtime:
+        if field == "runtime.args":
+            runtime["image"] = OTHER_IMAGE
+        else:
+            runtime.pop("args")
+
+
+def _network(spec: Spec, field: str) -> None:
+    for client in spec.get("networkPolicy", {}).get("clients", ()):
+        if field.endswith((".cidr", ".except")):
+            client.pop("namespaceSelector", None)
+            client.pop("podSelector", None)
+        elif field.startswith("networkPolicy.clients"):
+            client.pop("ipBlock", None)
+        if field.endswith(".cidr"):
+            client["ipBlock"].pop("except", None)
+        elif field.endswith(".except"):
+            client["ipBlock"]["cidr"] = WIDE
+    if field.startswith("networkPolicy.clients"):
+        # What was taken away may have been all that an item said.
+        spec["networkPolicy"]["clients"] = [client for client in spec["networkPolicy"]["clients"] if client]
+
+
+def _pods(spec: Spec, field: str) -> None:
+    pods = spec.get("podTemplate", {}).get("spec", {})
+    for part, name in (("initContainers", "prepare"), ("containers", "sidecar")):
+        for container in pods.get(part, ()):
+            container.setdefault("image", TOOL)
+            if container["name"] not in NAMES:
+                container["name"] = name
+    if pods.get("dnsPolicy") == "None" and "nameservers" not in pods.get("dnsConfig", {}):
+        if field == "podTemplate.spec.dnsPolicy":
+            pods["dnsConfig"] = {"nameservers": ["10.0.0.10"]}
+        else:
+            pods.pop("dnsPolicy")
+
+
+def _awake(spec: Spec, field: str) -> None:
+    # Who is told to stand still shows nothing of what is asked for next.
+    if field != "suspend":
+        spec.pop("suspend", None)
+    if field != "rollout.paused":
+        spec.get("rollout", {}).pop("paused", None)
 
 
 def may_follow(before: Sequence[Spec], after: Spec) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from tests.chaos.generator.fitting import fit
 from tests.chaos.generator.offer import NEEDED, Offer, concrete
 from tests.chaos.generator.schema import Field, Schema, Spec, drop, look, put, walk
-from tests.chaos.generator.values import forbidden_values
+from tests.chaos.generator.values import forbidden_values, values_of_type
 
 # Of one field: more would only say the same again.
 VALID_PER_FIELD = 4
@@ -45,13 +45,15 @@ class Move:
 def field_moves(schema: Schema, offer: Offer, rng: random.Random) -> Iterator[Move]:
     """Valid and invalid changes of every single field."""
     for field in walk(schema):
-        if field.leaf:
+        if field.leaf and not field.refused:
             values = offer.values(field)
             for value in rng.sample(values, min(len(values), VALID_PER_FIELD)):
                 yield _set(schema, field, value)
             if not field.required and str(field) not in NEEDED:
                 yield _unset(schema, field)
         wrong = forbidden_values(field.schema, field.required)
+        if field.refused:
+            wrong += values_of_type(field.schema)
         for value in rng.sample(wrong, min(len(wrong), INVALID_PER_FIELD)):
             yield _break(schema, field, value)
 

@@ -15,6 +15,8 @@ VERSIONS = ("1", "2", "007", "1e3", "null")
 UNSEEN = "3"
 PRIORITY_CLASS = "chaos-high"
 SERVICE_ACCOUNT = "chaos-server"
+RUNTIME_CLASS = "chaos-runtime"
+TOOL = "registry.example/tool:1"
 SECRETS = ("s3", "s3-again")
 SESSION_TOKEN = "SESSION_TOKEN"
 OTHER_KEYS = {"accessKeyIDKey": "id.of-key", "secretAccessKeyKey": "secret_of.key"}
@@ -85,7 +87,44 @@ class Offer:
             "cache.claimTemplate.size": ("1Gi", "1024Mi", 1073741824),  # an unbound claim cannot grow
             "resources.requests.*": ("100m", "1", 1, "0.5", "1000m"),
             "resources.limits.*": ("2", 4, "4000m", "2.5"),
+            **_KNOWN_OF_NETWORK,
+            **_KNOWN_OF_PODS,
         }
+
+
+_KNOWN_OF_NETWORK: dict[str, tuple[Any, ...]] = {
+    "networkPolicy.clients.[].ipBlock.cidr": ("10.0.0.0/8", "2001:db8::/32"),
+    "networkPolicy.clients.[].ipBlock.except": (["10.1.0.0/16"], ["10.1.0.0/16", "10.2.0.0/24"], []),
+    "networkPolicy.storagePorts": ([7070], [9000, 443], []),
+}
+_ZONE = "topology.kubernetes.io/zone"
+_SOMEWHERE = {"matchExpressions": [{"key": _ZONE, "operator": "In", "values": ["a", "b"]}]}
+_KNOWN_OF_PODS: dict[str, tuple[Any, ...]] = {
+    "podTemplate.spec.nodeSelector.*": ("pool-a", "1e3", "true"),
+    "podTemplate.spec.tolerations": (
+        [{"key": "team.example/only", "operator": "Exists", "effect": "NoSchedule"}],
+        [{"key": "team.example/only", "operator": "Equal", "value": "a"}, {"operator": "Exists"}],
+    ),
+    "podTemplate.spec.affinity": (
+        {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [_SOMEWHERE]}}},
+    ),
+    "podTemplate.spec.topologySpreadConstraints": (
+        [{"topologyKey": _ZONE, "maxSkew": 2, "whenUnsatisfiable": "ScheduleAnyway"}],
+        [{"topologyKey": _ZONE, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule"}],
+    ),
+    "podTemplate.spec.volumes.[].name": ("scratch", "more-scratch"),
+    "podTemplate.spec.initContainers.[].name": ("prepare", "wait"),
+    "podTemplate.spec.initContainers.[].image": (TOOL, "registry.example/tool:2"),
+    "podTemplate.spec.containers.[].name": ("sidecar", "proxy"),
+    "podTemplate.spec.containers.[].image": (TOOL, "registry.example/tool:2"),
+    "podTemplate.spec.runtimeClassName": (RUNTIME_CLASS,),
+    "podTemplate.spec.schedulerName": ("default-scheduler",),  # nobody else is there
+    "podTemplate.spec.dnsConfig": (
+        {"options": [{"name": "ndots", "value": "2"}]},
+        {"nameservers": ["10.0.0.10"], "searches": ["team.example"]},
+    ),
+    "podTemplate.spec.hostAliases": ([{"ip": "10.0.0.1", "hostnames": ["store.example", "null"]}],),
+}
 
 
 def _strings() -> tuple[Any, ...]:
@@ -104,6 +143,9 @@ KEYS: dict[Path, str] = {
     ("resources", "limits", VALUE): "cpu",
     ("service", "labels", VALUE): "team.example/tier",
     ("service", "annotations", VALUE): "team.example/note",
+    ("podTemplate", "metadata", "labels", VALUE): "team.example/tier",
+    ("podTemplate", "metadata", "annotations", VALUE): "team.example/note",
+    ("podTemplate", "spec", "nodeSelector", VALUE): "team.example/pool",
 }
 
 

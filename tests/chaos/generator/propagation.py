@@ -4,74 +4,14 @@ The table is written from what the API promises, not from what the builders do. 
 with the reason why not.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from mmm_operator import names
 from mmm_operator.quantity import parse_quantity
-from mmm_operator.snapshot import Manifest
-from tests.chaos.essence import target
-from tests.chaos.generator.schema import Spec
-
-TEMPLATE = "spec.template.spec"
-SERVER = f"{TEMPLATE}.containers.server"
-FETCHER = f"{TEMPLATE}.initContainers.model-fetcher"
-
-
-@dataclass(frozen=True)
-class Became:
-    """A MultimodalModel as the API server stores it, and its children by kind; of Deployments the target's only."""
-
-    mmm: Manifest
-    children: Mapping[str, Manifest]
-
-    @classmethod
-    def of(cls, mmm: Manifest, found: list[Manifest]) -> "Became":
-        """The same from all children."""
-        goal = target(mmm)
-        by_kind = {
-            item["kind"]: item
-            for item in found
-            if item["kind"] != "Deployment" or item["metadata"]["labels"][names.LABEL_REVISION] == goal
-        }
-        return cls(mmm, by_kind)
-
-    @property
-    def spec(self) -> Spec:
-        """The spec with its defaults."""
-        return dict(self.mmm["spec"])
-
-    def at(self, kind: str, path: str) -> Any:
-        """What stands at a dotted path of a child; lists are entered by name or number."""
-        here: Any = self.children.get(kind)
-        for step in path.split("."):
-            here = _step(here, step.replace("~", "."))
-        return here
-
-    def env(self, container: str, name: str) -> Any:
-        """The value of an environment variable, or the Secret's key that it comes from."""
-        found = self.at("Deployment", f"{container}.env.{name}")
-        if found is None:
-            return None
-        return found.get("value", found.get("valueFrom", {}).get("secretKeyRef"))
-
-
-def _step(here: Any, step: str) -> Any:
-    if isinstance(here, list):
-        if step.isdecimal():
-            return here[int(step)] if int(step) < len(here) else None
-        return next((item for item in here if item.get("name") == step), None)
-    return here.get(step) if isinstance(here, dict) else None
-
-
-Shown = Callable[[Became, Any], tuple[Any, Any]]
-"""What a child says, and what it should say, given the field's value in the spec (None when it is absent)."""
-
-
-def in_child(kind: str, path: str) -> Shown:
-    """The value itself, at a place of a child."""
-    return lambda became, value: (became.at(kind, path), value)
+from tests.chaos.generator.became import FETCHER, SERVER, TEMPLATE, Became, Shown, if_given, in_child, nowhere, step
+from tests.chaos.generator.network import NETWORK_FIELDS
+from tests.chaos.generator.pods import POD_FIELDS
 
 
 def in_env(container: str, name: str, absent: str | None = None) -> Shown:
@@ -92,12 +32,6 @@ def secret_key(variable: str) -> Shown:
         return became.env(FETCHER, variable), wanted
 
     return shown
-
-
-def nowhere(because: str) -> Shown:
-    """No child shows it, and why."""
-    assert because
-    return lambda became, value: (None, None)
 
 
 def _text(value: Any) -> str:
@@ -122,9 +56,9 @@ def _volume(became: Became, value: Any) -> tuple[Any, Any]:
     cache = became.spec["cache"]
     found = became.at("Deployment", f"{TEMPLATE}.volumes.models")
     if cache["type"] == "EmptyDir":
-        return _amount(_step(_step(found, "emptyDir"), "sizeLimit")), _amount(cache.get("sizeLimit"))
+        return _amount(step(step(found, "emptyDir"), "sizeLimit")), _amount(cache.get("sizeLimit"))
     claim = cache.get("claimName") or f"{became.mmm['metadata']['name']}-models"
-    return _step(_step(found, "persistentVolumeClaim"), "claimName"), claim
+    return step(step(found, "persistentVolumeClaim"), "claimName"), claim
 
 
 def _size_limit(became: Became, value: Any) -> tuple[Any, Any]:
@@ -184,6 +118,8 @@ def _ours(key: str) -> bool:
 
 def _metrics(became: Became, value: Any) -> tuple[Any, Any]:
     wanted = [item["target"] for item in became.spec.get("autoscaling", {}).get("metrics", ())]
+    if became.lacks("HorizontalPodAutoscaler"):
+        return None, None
     found = became.at("HorizontalPodAutoscaler", "spec.metrics") or []
     return [item["resource"]["target"]["averageUtilization"] for item in found], wanted
 
@@ -191,6 +127,29 @@ def _metrics(became: Became, value: Any) -> tuple[Any, Any]:
 def _pull_secrets(became: Became, value: Any) -> tuple[Any, Any]:
     wanted = [item["name"] for item in became.spec.get("imagePullSecrets", ())]
     return [item["name"] for item in became.at("Deployment", f"{TEMPLATE}.imagePullSecrets") or []], wanted
+
+
+def _policies(direction: str) -> Shown:
+    def shown(became: Became, value: Any) -> tuple[Any, Any]:
+        wanted = became.spec.get("autoscaling", {}).get("behavior", {}).get(direction, {}).get("policies")
+        if not wanted or became.lacks("HorizontalPodAutoscaler"):
+            return None, None
+        return became.at("HorizontalPodAutoscaler", f"spec.behavior.{direction}.policies"), wanted
+
+    return shown
+
+
+def _behavior() -> Iterator[tuple[str, Shown]]:
+    for direction in ("scaleUp", "scaleDown"):
+        for field in ("stabilizationWindowSeconds", "selectPolicy"):
+            path = f"behavior.{direction}.{field}"
+            yield f"autoscaling.{path}", if_given("HorizontalPodAutoscaler", f"spec.{path}")
+        for field in ("type", "value", "periodSeconds"):
+            yield f"autoscaling.behavior.{direction}.policies.[].{field}", _policies(direction)
+
+
+def _arguments(became: Became, value: Any) -> tuple[Any, Any]:
+    return became.at("Deployment", f"{SERVER}.args"), ["serve", *(value or ())]
 
 
 def _pin(became: Became, value: Any) -> tuple[Any, Any]:
@@ -246,13 +205,17 @@ PROPAGATION: dict[str, Shown] = {
     "runtime.maxQueueSeconds": in_env(SERVER, "MMM_MAX_QUEUE_SECONDS"),
     "runtime.env.[].name": _all_env,
     "runtime.env.[].value": _all_env,
+    "runtime.args": _arguments,
     "resources.requests.*": _amounts("requests"),
     "resources.limits.*": _amounts("limits"),
     "replicas": _replicas,
+    "suspend": nowhere("replicas compares it too"),
     "autoscaling.minReplicas": in_child("HorizontalPodAutoscaler", "spec.minReplicas"),
     "autoscaling.maxReplicas": in_child("HorizontalPodAutoscaler", "spec.maxReplicas"),
     "autoscaling.metrics.[].type": nowhere("there is one type, and its target is compared"),
     "autoscaling.metrics.[].target": _metrics,
+    **dict(_behavior()),
+    "rollout.paused": nowhere("it stops what is under way, and here nothing is"),
     # The API server leaves a zero out.
     "rollout.minReadySeconds": lambda became, value: (became.at("Deployment", "spec.minReadySeconds") or 0, value),
     "rollout.progressDeadlineSeconds": in_child("Deployment", "spec.progressDeadlineSeconds"),
@@ -263,6 +226,8 @@ PROPAGATION: dict[str, Shown] = {
     "imagePullSecrets.[].name": _pull_secrets,
     "priorityClassName": in_child("Deployment", f"{TEMPLATE}.priorityClassName"),
     "revisionHistoryLimit": nowhere("it bounds how many old Deployments stay"),
+    **NETWORK_FIELDS,
+    **POD_FIELDS,
 }
 
 
@@ -276,8 +241,8 @@ def unshown(became: Became) -> Iterator[str]:
 
 
 def _value(spec: Any, field: str) -> Any:
-    for step in field.split("."):
-        if step in ("[]", "*") or not isinstance(spec, dict):
+    for part in field.split("."):
+        if part in ("[]", "*") or not isinstance(spec, dict):
             return None
-        spec = spec.get(step)
+        spec = spec.get(part)
     return spec

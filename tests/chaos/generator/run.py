@@ -14,10 +14,11 @@ from mmm_operator import names
 from mmm_operator.kube.resources import path
 from mmm_operator.snapshot import Manifest
 from tests.chaos.essence import Children, children, conditions, falsehoods, wanted_children
+from tests.chaos.generator.became import Became
 from tests.chaos.generator.chains import Chain, Operation
 from tests.chaos.generator.moves import Verdict, brief
 from tests.chaos.generator.offer import OTHER_KEYS, PRIORITY_CLASS, SECRETS, SERVICE_ACCOUNT, SESSION_TOKEN, Offer
-from tests.chaos.generator.propagation import Became, unshown
+from tests.chaos.generator.propagation import unshown
 from tests.chaos.generator.refusal import complaint
 from tests.chaos.generator.schema import Schema, Spec, messages
 from tests.chaos.trail import Trail

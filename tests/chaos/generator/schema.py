@@ -1,6 +1,7 @@
 """The CRD's schema, taken apart into fields, and specs changed field by field."""
 
 import copy
+import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,11 @@ class Field:
 
     def __str__(self) -> str:
         return ".".join(self.path)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the API has the field only in order to say what to write instead."""
+        return str(self.schema.get("description", "")).startswith("Refused")
 
     @property
     def leaf(self) -> bool:
@@ -84,9 +90,19 @@ def _keeps(rule: str, value: str) -> bool:
         return re.search(found[1], value) is not None
     if found := re.fullmatch(r"!self\.(contains|startsWith)\('(.*)'\)", rule):
         return not (found[2] in value if found[1] == "contains" else value.startswith(found[2]))
+    if rule == "isCIDR(self)":
+        return _is_range(value)
     if "isQuantity" in rule:
         return re.fullmatch(r"(?=.*[1-9])[0-9]+(\.[0-9]+)?([numkMGTPE]|[KMGTPE]i|e[0-9])?", value) is not None
     return True
+
+
+def _is_range(value: str) -> bool:
+    try:
+        ipaddress.ip_network(value)
+    except ValueError:
+        return False
+    return "/" in value
 
 
 def look(spec: Any, path: tuple[str, ...]) -> Any:

@@ -10,6 +10,7 @@ POOL = (
     *("clip", "team-a", "eu-central-1", "A.b_c-1", "acme/clip-b32", "example.com/device", "CHAOS_FLAG"),
     *("007", "1e3", "0x1F", "true", "null", "no", "1.0", "12_000", "2026-11-21"),
     *("500m", "2", "1.5Gi", "0.5", "1e3", "3000Mi", "2147483648"),
+    *("10.0.0.0/8", "2001:db8::/32"),
     *("s3://models/clip", "http://127.0.0.1:9000", f"sha256:{HEX}", "registry.example/mmm-server:2"),
     *("größer als 2 µm", "模型", "two words", "a: {b: [c]}", "$(MMM_MODEL_NAME)", "line\nbreak", "'\"\\"),
 )
@@ -46,6 +47,12 @@ def _strings(schema: Schema) -> list[Any]:
     found: list[Any] = [text for text in POOL if fits(schema, text)]
     longest = next((text for c in "aA1" if fits(schema, text := c * schema.get("maxLength", 64))), None)
     return [*found, *([longest] if longest is not None else [])]
+
+
+def values_of_type(schema: Schema) -> list[Any]:
+    """Some values of the type of a field; an int is 5, true is the only bool that asks for something."""
+    found: dict[str, list[Any]] = {"boolean": [True], "string": ["text"], "integer": [5], "object": [{}], "array": [[]]}
+    return found[schema["type"]]
 
 
 def forbidden_values(schema: Schema, required: bool) -> list[Any]:
