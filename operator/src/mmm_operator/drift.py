@@ -13,6 +13,11 @@ from mmm_operator.snapshot import Manifest
 
 # The API server writes these back in its own form: 1000m as 1, 1024Mi as 1Gi.
 _AMOUNTS = (".requests.", ".limits.", ".sizeLimit")
+# What tells the items of a list apart, as server-side apply does it: whatever others add beside ours stays there, and
+# would be a difference for ever. A volume may be mounted twice, so its name is no key there.
+_KEYS = (("mountPath",), ("topologyKey", "whenUnsatisfiable"), ("ip",), ("name",))
+# It has names, but an apply replaces it as a whole.
+_ATOMIC = (".dnsConfig.options",)
 
 
 def with_applied_hash(manifest: Manifest) -> Manifest:
@@ -46,8 +51,9 @@ def _dict_difference(desired: dict[str, Any], live: dict[str, Any], path: str) -
 
 
 def _list_difference(desired: list[Any], live: list[Any], path: str) -> str | None:
-    if key := _list_key(desired, live):
-        return _dict_difference({item[key]: item for item in desired}, {item[key]: item for item in live}, path)
+    keys = () if path.endswith(_ATOMIC) else _list_keys(desired, live)
+    if keys:
+        return _dict_difference(_by(keys, desired), _by(keys, live), path)
     if len(desired) != len(live):
         return f"{path.lstrip('.')} has {len(live)} items instead of {len(desired)}"
     found = (first_difference(a, b, f"{path}[{i}]") for i, (a, b) in enumerate(zip(desired, live, strict=True)))
@@ -59,11 +65,14 @@ def _is_empty(desired: object) -> bool:
     return not desired and desired is not False
 
 
-def _list_key(desired: list[Any], live: list[Any]) -> str | None:
-    # A volume may be mounted twice, so its name is no key there.
+def _list_keys(desired: list[Any], live: list[Any]) -> tuple[str, ...]:
     items = [*desired, *live]
-    keyed = (key for key in ("mountPath", "name") if all(isinstance(item, dict) and key in item for item in items))
-    return next(keyed, None) if desired else None
+    fitting = (keys for keys in _KEYS if all(isinstance(item, dict) and item.keys() >= set(keys) for item in items))
+    return next(fitting, ()) if desired else ()
+
+
+def _by(keys: tuple[str, ...], items: list[Any]) -> dict[str, Any]:
+    return {"/".join(str(item[key]) for key in keys): item for item in items}
 
 
 def _same_amount(desired: object, live: object, path: str) -> bool:

@@ -140,7 +140,9 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
         yield from (_delete(item, "it is not asked for any more") for item in snapshot.of_kind("NetworkPolicy"))
     if not needs_disruption_budget(mmm.spec):
         yield from (_delete(item, "one pod needs no budget") for item in snapshot.of_kind("PodDisruptionBudget"))
-    surplus = surplus_revisions(facts.target, facts.serving, facts.states, mmm.spec.revision_history_limit)
+    remembered = snapshot.status.model.current, snapshot.status.model.previous
+    served = [item.revision for item in remembered if item]
+    surplus = surplus_revisions(facts.target, facts.serving, facts.states, mmm.spec.revision_history_limit, served)
     old = {state.revision for state in surplus}
     yield from (
         _delete(item, "beyond revisionHistoryLimit")

@@ -1,6 +1,6 @@
 """`next_step`: how many pods each revision should have now."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmm_operator.snapshot import RevisionState
@@ -102,12 +102,13 @@ def _because(
 
 
 def surplus_revisions(
-    target: str, current: str, revisions: Sequence[RevisionState], limit: int
+    target: str, current: str, revisions: Sequence[RevisionState], limit: int, served: Collection[str] = ()
 ) -> tuple[RevisionState, ...]:
-    """The empty old revisions beyond `limit`, oldest first: what may be deleted."""
+    """The empty old revisions beyond `limit`: what may be deleted; first the oldest, and last those that `served`."""
+    # What served is the way back; a newer revision that never became ready is none.
     empty = [
         revision
-        for revision in sorted(revisions, key=lambda r: (r.created, r.revision))
+        for revision in sorted(revisions, key=lambda r: (r.revision in served, r.created, r.revision))
         if revision.revision not in (target, current) and revision.wanted == 0 and revision.existing == 0
     ]
     return tuple(empty[: max(0, len(empty) - limit)])

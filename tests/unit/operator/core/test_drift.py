@@ -17,6 +17,7 @@ from mmm_operator.snapshot import Manifest
 from tests.unit.operator.core.build import SETTINGS, Draft, make_mmm
 from tests.unit.operator.core.stored import as_stored
 
+SPREAD = {"topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "maxSkew": 1}
 FULL = (
     make_mmm()
     .having(
@@ -196,3 +197,26 @@ def test_a_false_that_is_gone_is_a_difference_since_absent_means_true(field: str
     desired = {"spec": {field: False}}
     assert first_difference(desired, {"spec": {}}) == f"spec.{field} is absent instead of False"
     assert first_difference(desired, desired) is None
+
+
+@pytest.mark.parametrize(
+    ("field", "ours", "theirs"),
+    [
+        ("topologySpreadConstraints", SPREAD, {**SPREAD, "whenUnsatisfiable": "DoNotSchedule"}),
+        ("hostAliases", {"ip": "10.0.0.1", "hostnames": ["a"]}, {"ip": "10.0.0.2", "hostnames": ["b"]}),
+        ("ports", {"name": "http", "containerPort": 80}, {"name": "more", "containerPort": 81}),
+        ("volumeMounts", {"name": "a", "mountPath": "/a"}, {"name": "a", "mountPath": "/b"}),
+    ],
+)
+def test_what_others_add_to_a_list_that_is_merged_is_theirs(field: str, ours: Manifest, theirs: Manifest) -> None:
+    desired = {field: [ours]}
+    assert first_difference(desired, {field: [theirs, ours]}) is None
+    assert field in (first_difference(desired, {field: [theirs]}) or "")
+    changed = {**ours, next(reversed(ours)): "other"}
+    assert field in (first_difference(desired, {field: [theirs, changed]}) or "")
+
+
+def test_a_list_that_is_applied_as_a_whole_is_all_ours() -> None:
+    ours, theirs = {"name": "ndots", "value": "2"}, {"name": "timeout", "value": "1"}
+    desired = {"dnsConfig": {"options": [ours]}}
+    assert first_difference(desired, {"dnsConfig": {"options": [ours, theirs]}}) is not None

@@ -98,6 +98,8 @@ def test_the_oldest_empty_revisions_beyond_the_limit_are_surplus() -> None:
     found = surplus_revisions("B", "C", [*busy, *reversed(empty)], limit=1)
     assert [state.revision for state in found] == ["A"]
     assert surplus_revisions("", "", empty, limit=4) == ()
+    found = surplus_revisions("", "", empty, limit=1, served=["A"])
+    assert [state.revision for state in found] == ["B", "C", "D"]
     assert len(surplus_revisions("", "", [*empty, *busy], limit=0)) == 4
 
 
