@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from mmm_cli.app import app
 from tests.repository.conftest import Repository
-from tests.repository.samples import flip_byte
+from tests.repository.samples import MIB, contents_of, flip_byte
 
 Mmm = Callable[..., Result]
 
@@ -109,3 +109,46 @@ def test_a_local_directory_can_be_published_to(mmm: Mmm, repository: Repository,
     assert mmm("publish", repository.model(), target, "--version", "1").exit_code == 0
     assert mmm("verify", f"file://{target}/1").exit_code == 0
     assert mmm("verify", target / "1").exit_code == 0
+
+
+def test_a_version_is_pulled_whole_and_once(mmm: Mmm, repository: Repository, tmp_path: Path) -> None:
+    mmm("publish", repository.model(weights=20 * MIB), repository.uri, "--version", "2")
+    target = tmp_path / "here" / "clip"
+    pulled = mmm("pull", f"{repository.uri}/2", target, "-o", "json")
+    assert pulled.exit_code == 0, pulled.stderr
+    digest = json.loads(pulled.stdout)["digest"]
+    assert contents_of(repository.model(weights=20 * MIB)).items() <= contents_of(target).items()
+    assert set(contents_of(target)) - set(contents_of(repository.model(weights=20 * MIB))) == {"manifest.json"}
+    assert [path.name for path in target.parent.iterdir()] == ["clip"], "nothing is left beside it"
+    assert digest in mmm("verify", target).stdout
+    modified = target.stat().st_mtime_ns
+    assert mmm("pull", f"{repository.uri}/2", target, "--digest", digest).exit_code == 0
+    assert target.stat().st_mtime_ns == modified
+
+
+def test_a_pull_never_replaces_what_is_there(mmm: Mmm, repository: Repository, tmp_path: Path) -> None:
+    mmm("publish", repository.model(), repository.uri, "--version", "2")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "work.txt").write_text("a week's work")
+    refused = mmm("pull", f"{repository.uri}/2", tmp_path / "mine")
+    assert refused.exit_code == 1
+    assert "is there already, and is not this version" in refused.stderr
+    assert contents_of(tmp_path / "mine").keys() == {"work.txt"}
+
+
+def test_a_pull_of_other_bytes_than_wanted_is_refused(mmm: Mmm, repository: Repository, tmp_path: Path) -> None:
+    mmm("publish", repository.model(), repository.uri, "--version", "2")
+    refused = mmm("pull", f"{repository.uri}/2", tmp_path / "x", "--digest", "sha256:" + "0" * 64)
+    assert (refused.exit_code, refused.stderr.split(":")[0]) == (1, "DigestMismatch")
+    flip_byte(repository.disk / "2" / "model.safetensors", 500)
+    assert mmm("pull", f"{repository.uri}/2", tmp_path / "x").exit_code == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_pull_goes_where_its_name_says(
+    mmm: Mmm, repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mmm("publish", repository.model(), repository.uri, "--version", "2")
+    monkeypatch.chdir(tmp_path)
+    assert mmm("pull", f"{repository.uri}/2").exit_code == 0
+    assert mmm("verify", "clip-2").exit_code == 0

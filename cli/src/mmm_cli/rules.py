@@ -7,12 +7,13 @@ rule that cannot be evaluated counts as broken.
 import ipaddress
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
-
-import cel
+from typing import TYPE_CHECKING, Any
 
 from mmm_operator.api.schema import VALIDATIONS, Schema
 from mmm_operator.quantity import parse_quantity
+
+if TYPE_CHECKING:
+    import cel
 
 # A rule over a change: it does not concern an object that is new.
 BEFORE = "oldSelf"
@@ -27,16 +28,20 @@ def broken_rules(schema: Schema, value: Any) -> Iterator[str]:
 
 def holds(rule: str, value: Any) -> bool:
     """Whether the rule is true of `value`; a rule that cannot be evaluated is not, as for the API server."""
+    from cel import Context  # here, as it brings a terminal program along, for which no other command should wait
+
     try:
-        return program(rule).execute(cel.Context({"self": value}, FUNCTIONS)) is True
+        return program(rule).execute(Context({"self": value}, FUNCTIONS)) is True
     except (KeyError, TypeError, ValueError, RuntimeError):
         return False
 
 
 @cache
-def program(rule: str) -> cel.Program:
+def program(rule: str) -> "cel.Program":
     """The rule, parsed once."""
-    return cel.compile(rule)
+    from cel import compile as parse
+
+    return parse(rule)
 
 
 def is_quantity(text: object) -> bool:

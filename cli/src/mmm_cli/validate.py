@@ -12,7 +12,7 @@ from mmm_cli.schema import Mistake, completed, mistakes
 from mmm_operator import names
 from mmm_operator.api.crd import root_schema
 from mmm_operator.offline.check import path_of, wrong_fields
-from mmm_operator.offline.documents import Document, Unusable, read_documents
+from mmm_operator.offline.documents import Document, Unusable, documents_in, read_documents
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,11 @@ def validate_command(
     show(checked, output)
     if any(findings for _, findings in checked):
         raise typer.Exit(FAILED)
+
+
+def findings_in(text: str) -> list[Finding]:
+    """The mistakes in a text with one object."""
+    return [finding for document in documents_in("", text) for finding in find(document)]
 
 
 def find(document: Document) -> list[Finding]:

@@ -61,7 +61,7 @@ def read_documents(sources: Sequence[str]) -> list[Document]:
 
     Raises Unusable for what cannot be read.
     """
-    return [item for file, text in _texts(sources) for item in _documents(file, text)]
+    return [item for file, text in _texts(sources) for item in documents_in(file, text)]
 
 
 def _texts(sources: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -88,7 +88,8 @@ def _read(path: Path) -> str:
         raise Unusable([f"{path}: {getattr(error, 'strerror', None) or error}"]) from error
 
 
-def _documents(file: str, text: str) -> Iterator[Document]:
+def documents_in(file: str, text: str) -> Iterator[Document]:
+    """The objects in a text, which is called `file` in what is said about it; raises Unusable."""
     loader = _Loader(text)
     try:
         while loader.check_node():
