@@ -290,7 +290,13 @@ def patch_refusal(api: httpx.Client, spec: dict[str, Any]) -> str:
 @pytest.mark.usefixtures("stored")
 def test_a_claim_may_grow_and_change_nothing_else(api: httpx.Client) -> None:
     assert patch_refusal(api, {"cache": {"claimTemplate": {"size": "11Gi"}}}) == ""
-    assert "a volume cannot shrink" in patch_refusal(api, {"cache": {"claimTemplate": {"size": "9Gi"}}})
+    back = {"cache": {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "9Gi"}}}
+    assert "write type: EmptyDir first and then the claimTemplate anew" in patch_refusal(api, back)
+    without = {"cache": {"type": "EmptyDir", "claimTemplate": None}}
+    headers = {"Content-Type": "application/merge-patch+json"}
+    for spec in (without, back, without, {"cache": {**back["cache"], "claimTemplate": {"size": "10Gi"}}}):
+        answer = api.patch(f"{PATH}/stored", content=json.dumps({"spec": spec}), headers=headers)
+        assert answer.is_success, answer.text
     fast = patch_refusal(api, {"cache": {"claimTemplate": {"storageClassName": "fast"}}})
     assert "make another claim and write its name in claimName" in fast
 

@@ -68,7 +68,8 @@ CACHE: dict[str, Any] = cel(
 CLAIM_TEMPLATE: dict[str, Any] = cel(
     (
         "quantity(string(self.size)).compareTo(quantity(string(oldSelf.size))) >= 0",
-        "a volume cannot shrink: keep size, or write a larger one",
+        "a volume cannot shrink: keep size, or write a larger one; to take back a size that was refused, write "
+        "type: EmptyDir first and then the claimTemplate anew",
     ),
     (
         "self.accessMode == oldSelf.accessMode && has(self.storageClassName) == has(oldSelf.storageClassName)"
