@@ -1,8 +1,9 @@
-"""Bring the files of a version into a partial directory: parts requested side by side, written and hashed in order.
+"""Bring the files of a version into a partial directory, each hashed while it arrives and put on disk once it is right.
 
-All parts of all files form one queue. A window of it is on its way at any time, which bounds the memory; what arrives
-is taken in order, so a file only ever grows at its end and its length says where to resume. Bytes that an earlier run
-left are hashed again before more is added to them.
+Small files are fetched whole, some at a time: what they cost is waiting, for the store and for the disk. The parts of
+all larger files form one queue. A window of it is on its way at any time, which bounds the memory; what arrives is
+taken in order, so a file only ever grows at its end and its length says where to resume. Bytes that an earlier run left
+are hashed again before more is added to them.
 """
 
 import hashlib
@@ -12,13 +13,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmm_repository.errors import DigestMismatch
 from mmm_repository.manifest import FileEntry
 from mmm_repository.parts import Source, contents, in_order, parts_of
-from mmm_repository.paths import shown
 from mmm_repository.progress import ProgressMeter
-from mmm_repository.threads import in_thread
-from mmm_repository.volume import make_directories, open_for_writing, write_all
+from mmm_repository.threads import in_thread, run_all, run_some
+from mmm_repository.volume import make_directories, open_for_writing, start_writing_back, write_all
+from mmm_repository.whole import WholeFile, complete_whole, corrupt
 
 READ_BACK_BYTES = 4 * 2**20
 
@@ -37,6 +37,17 @@ async def download(transfer: Transfer, entries: Iterable[FileEntry], accept: Cal
 
     `accept` is called in a thread with the path of each file as soon as it is whole, and may refuse it by raising.
     """
+    source, directory = transfer.source, transfer.directory
+    in_turn = list(entries)
+    small = [entry for entry in in_turn if entry.size <= source.part_bytes]
+    large = [entry for entry in in_turn if entry.size > source.part_bytes]
+    jobs = (complete_whole(source, WholeFile(directory, entry, accept), transfer.meter) for entry in small)
+    await run_some(jobs, source.parallel_parts)
+    await download_large(transfer, large, accept)
+
+
+async def download_large(transfer: Transfer, entries: Iterable[FileEntry], accept: Callable[[str], None]) -> None:
+    """The same for files of several parts."""
     files = [(entry, usable_length(transfer.directory, entry)) for entry in entries]
     wanted = [part for entry, length in files for part in parts_of(entry, length, transfer.source.part_bytes)]
     async with aclosing(in_order(transfer.source, wanted)) as arriving:
@@ -76,8 +87,8 @@ async def fetch_again(transfer: Transfer, entry: FileEntry, target: "Target") ->
 
 
 async def add(target: "Target", content: memoryview, meter: ProgressMeter) -> None:
-    """Write the next bytes of a file, and count them."""
-    await in_thread(target.append, content)
+    """Write the next bytes of a file, hash them meanwhile, and count them."""
+    await run_all((in_thread(target.append, content), in_thread(target.hash, content)))
     meter.add(len(content))
 
 
@@ -121,10 +132,14 @@ class Target:
         return self.length == self._entry.size and self._hasher.hexdigest() == self._entry.sha256
 
     def append(self, content: memoryview) -> None:
-        """Write the next bytes, and hash them."""
+        """Write the next bytes."""
         write_all(self.descriptor, content)
-        self._hasher.update(content)
+        start_writing_back(self.descriptor, self.length, len(content))
         self.length += len(content)
+
+    def hash(self, content: memoryview) -> None:
+        """Hash the next bytes."""
+        self._hasher.update(content)
 
     def restart(self) -> None:
         """Forget everything that has arrived."""
@@ -132,11 +147,3 @@ class Target:
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         self._hasher = hashlib.sha256()
         self.length = 0
-
-
-def corrupt(entry: FileEntry) -> DigestMismatch:
-    """The error for a file of the right length with wrong bytes."""
-    return DigestMismatch(
-        f"The bytes of {shown(entry.path)} in the store are not those that the manifest names. "
-        "Publish the model as a new version."
-    )

@@ -2,10 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# File work mostly waits, for a disk or a server of files; the loop's own pool has too few threads on small machines.
+FILE_THREADS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="files")
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -13,7 +18,7 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
     A thread cannot be interrupted; to return earlier would let the caller close a file that is being written.
     """
-    thread = asyncio.ensure_future(asyncio.to_thread(call, *args, **kwargs))
+    thread = asyncio.get_running_loop().run_in_executor(FILE_THREADS, partial(call, *args, **kwargs))
     try:
         return await asyncio.shield(thread)
     except asyncio.CancelledError:
@@ -40,3 +45,14 @@ async def run_all(jobs: Iterable[Coroutine[object, object, None]]) -> None:
                 group.create_task(job)
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from None
+
+
+async def run_some(jobs: Iterable[Coroutine[object, object, None]], at_once: int) -> None:
+    """Run the jobs, so many at a time and in turn; the first failure ends the others and is raised itself."""
+    rest = iter(jobs)
+
+    async def work() -> None:
+        for job in rest:
+            await job
+
+    await run_all(work() for _ in range(at_once))
