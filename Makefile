@@ -37,7 +37,7 @@ integration: setup tools ## the operator against a real API server; chart and ge
 	$(PYTEST) tests/repo/test_generated.py tests/localcluster tests/charts tests/integration
 
 .PHONY: chaos
-chaos: setup tools ## every crash, fault and misuse that is known (an hour); writes docs/chaos-report.md
+chaos: setup tools ## every crash, fault and misuse that is known (40 minutes); writes docs/chaos-report.md
 	rm -f build/chaos/plans.jsonl
 	CHAOS_SIZE=full $(PYTEST) tests/chaos || failed=1; python -m tests.chaos.report; exit $${failed:-0}
 

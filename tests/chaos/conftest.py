@@ -1,6 +1,7 @@
 """The control plane of the integration tests, with credentials that are easy to recognise wherever they leak to."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from dev.localcluster.s3 import S3Server
 from tests.chaos.canary import ACCESS_KEY, SECRET_KEY, leaks
 from tests.chaos.generator.offer import Offer
 from tests.chaos.grounds import ground, open_stage, versions
+from tests.chaos.report import PROGRESS
+from tests.chaos.size import FULL
 from tests.chaos.trail import Trail
 from tests.chaos.world import Entrance
 from tests.integration.bucket import BUCKET, Bucket
@@ -19,6 +22,12 @@ from tests.integration.conftest import account, api, cluster, make_mmm
 from tests.integration.operator_process import Operator
 
 __all__ = ["account", "api", "cluster", "ground", "make_mmm", "open_stage", "versions"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A full run tells how far it is, past pytest, which would keep that until a test has failed."""
+    if FULL:
+        PROGRESS.terminal = os.fdopen(os.dup(2), "w")
 
 
 @pytest.fixture(scope="session")

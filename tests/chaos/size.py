@@ -9,6 +9,9 @@ CHAOS_SECONDS=60    how long the storms last
 
 import os
 import secrets
+import shlex
+
+import pytest
 
 FULL = os.environ.get("CHAOS_SIZE", "slice") == "full"
 # The slice is the same on every machine, lest a change fails for what it did not touch; the full run looks further.
@@ -32,7 +35,12 @@ def chosen(plan: str) -> bool:
     return PLAN in ("", plan)
 
 
+def only(plan: str) -> pytest.MarkDecorator:
+    """A test that is one plan."""
+    return pytest.mark.skipif(not chosen(plan), reason=f"CHAOS_PLAN={PLAN} is another one")
+
+
 def replay(test: str, plan: str, seed: int = SEED) -> str:
     """The command that runs one plan again."""
     size = "full" if FULL else "slice"
-    return f"CHAOS_SIZE={size} CHAOS_SEED={seed} CHAOS_PLAN={plan} python -m pytest tests/chaos/{test}"
+    return f"CHAOS_SIZE={size} CHAOS_SEED={seed} CHAOS_PLAN={shlex.quote(plan)} python -m pytest tests/chaos/{test}"

@@ -122,9 +122,26 @@ class Stage:
         assert changed is not None
         self._wanted = changed["metadata"]["uid"], changed["metadata"]["generation"]
 
-    async def delete(self) -> None:
+    async def delete(self, policy: str = "Background") -> None:
         """Delete the MultimodalModel."""
-        await self.world.api.delete(self.ref(names.KIND))
+        await self.world.api.delete(self.ref(names.KIND), policy)
+
+    def gone(self) -> bool:
+        """Whether the MultimodalModel that was made last is there no more."""
+        mmm = self.mmm()
+        return mmm is None or bool(mmm["metadata"]["uid"] != self._wanted[0])
+
+    async def remove_namespace(self) -> None:
+        """End the namespace; return once nothing is left of it."""
+        where = f"/api/v1/namespaces/{self.namespace}"
+        await self.world.api.remove(where)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await self.world.api.there(where):  # noqa: ASYNC110  (namespaces are not watched)
+                await asyncio.sleep(0.2)
+
+    async def make_namespace(self) -> None:
+        """The namespace as it was at first."""
+        await _make_namespace(self.ground, self.namespace)
 
     async def relay(self) -> Relay:
         """A way to the bucket that can be closed, for as long as the stage is there."""

@@ -16,8 +16,8 @@ from mmm_operator.snapshot import Manifest
 from tests.chaos.drift import ADDITIONS, Edit, edits, intent, missing, role
 from tests.chaos.essence import children, conditions
 from tests.chaos.generator.run import differing
-from tests.chaos.report import record
-from tests.chaos.size import FULL, SEED, chosen, replay, sized
+from tests.chaos.report import again, record
+from tests.chaos.size import FULL, SEED, chosen, sized
 from tests.chaos.trail import Trail, Write
 from tests.chaos.world import Api, Entrance, Id, World
 from tests.integration.bucket import Bucket
@@ -126,7 +126,7 @@ async def test_every_managed_field_comes_back_with_one_write(
         seats = await settled_children(bench, models)
         orders = {kind: sample(edits(kind[0], bench.child(refs[0]))) for kind, refs in seats.items()}
         found = await asyncio.gather(*(work(bench, seats[kind], orders[kind], edit_one) for kind in seats))
-    failures = report("edit", [failure for failures in found for failure in failures])
+    failures = [failure for failures in found for failure in failures]
     assert not failures, "\n".join(failures)
 
 
@@ -139,7 +139,7 @@ async def test_what_others_add_stays_and_costs_no_write(
         found = await asyncio.gather(
             *(work(bench, refs, [*ADDITIONS[""], *ADDITIONS.get(kind[0], ())], add_one) for kind, refs in seats.items())
         )
-    failures = report("add", [failure for failures in found for failure in failures])
+    failures = [failure for failures in found for failure in failures]
     assert not failures, "\n".join(failures)
 
 
@@ -150,7 +150,7 @@ async def test_every_child_that_is_deleted_comes_back_once(
         bench = Bench(world, trail, api, steady_operator.log.read_text)
         seats = await settled_children(bench, models)
         found = await asyncio.gather(*(work(bench, refs[:1], [refs[0]], delete_one) for refs in seats.values()))
-    failures = report("delete", [failure for failures in found for failure in failures])
+    failures = [failure for failures in found for failure in failures]
     assert not failures, "\n".join(failures)
 
 
@@ -197,28 +197,33 @@ async def work(
     bench: Bench, refs: list[Id], orders: list[Edit] | list[Manifest] | list[Id], do: Callable[..., object]
 ) -> list[str]:
     """What went wrong: each child takes the next order as soon as it is done with the one before."""
-    left, failures = list(orders), []
+    left, failures = [order for order in orders if chosen(plan_of(refs[0], order))], []
 
     async def seat(ref: Id) -> None:
         while left:
             order = left.pop()
+            what, plan = "", plan_of(ref, order)
             try:
                 await do(bench, ref, order)  # type: ignore[misc]
             except AssertionError as error:
-                failures.append((str(order), str(error)))
+                what = str(error)
+                failures.append(f"{plan}: {what}\n{again('drift', plan)}")
                 await bench.renew(ref)  # what this edit broke must not break the next one
-            else:
-                record("drift", f"{do.__name__} {ref.kind} {order}"[:300], True, SEED)
+            record("drift", plan, what)
 
     await asyncio.gather(*map(seat, refs))
-    return [f"{order}: {error}" for order, error in failures]
+    return failures
 
 
-def report(what: str, failures: list[str]) -> list[str]:
-    """The failures, noted and with what replays them."""
-    for failure in failures:
-        record("drift", f"{what} {failure}"[:300], False, SEED, failure)
-    return [*failures, replay("test_drift.py", "")] if failures else []
+def plan_of(ref: Id, order: Edit | Manifest | Id) -> str:
+    """The name under which an order is reported and played again."""
+    match order:
+        case Edit():
+            return str(order)
+        case Id():
+            return f"{ref.kind}: delete"
+        case _:
+            return f"{ref.kind}: add {json.dumps(order)}"
 
 
 async def edit_one(bench: Bench, ref: Id, edit: Edit) -> None:

@@ -19,8 +19,8 @@ import pytest
 
 from dev.localcluster import LocalCluster
 from mmm_operator.snapshot import Manifest
-from tests.chaos.report import record
-from tests.chaos.size import SEED, chosen, replay, sized
+from tests.chaos.report import again, record
+from tests.chaos.size import SEED, chosen, sized
 from tests.integration.bucket import Bucket
 from tests.integration.objects import Objects, eventually, new_namespace
 from tests.integration.operator_process import Operator
@@ -57,9 +57,9 @@ class Group:
             what = "; ".join(text for text in intrusions(self.ledger.writes()) if _moment(text) >= begun)
         except (AssertionError, httpx.HTTPError) as error:
             what = f"{wish.name}: {error}"[:500]
-        record("failover", plan, not what, SEED, what)
+        record("failover", plan, what)
         if what:
-            self.failures.append(f"{plan} ({wish.name}): {what}; {replay('test_failover.py', plan)}")
+            self.failures.append(f"{plan} ({wish.name}): {what}; {again('failover', plan)}")
 
     def disturb(self, wish: signal.Signals) -> None:
         """Do this to the leader at some moment."""

@@ -14,8 +14,8 @@ from tests.chaos.generator.offer import PRIORITY_CLASS, RUNTIME_CLASS, Offer
 from tests.chaos.generator.propagation import PROPAGATION
 from tests.chaos.generator.run import Place, Player
 from tests.chaos.generator.schema import load_crd, spec_schema, walk
-from tests.chaos.report import record
-from tests.chaos.size import FULL, SEED, chosen, replay, sized
+from tests.chaos.report import again, record
+from tests.chaos.size import FULL, SEED, chosen, sized
 from tests.chaos.trail import Trail
 from tests.chaos.world import Api, Entrance, Kubelet, World
 from tests.integration.operator_process import Operator
@@ -74,9 +74,9 @@ async def play(place: Place, chains: list[Chain]) -> list[str]:
             try:
                 await Player(place, chain).play()
             except AssertionError as error:
-                record("generator", chain.name, False, SEED, str(error))
-                return f"{error}\n{replay('test_generator.py', chain.name)}"
-            record("generator", chain.name, True, SEED)
+                record("generator", chain.name, str(error))
+                return f"{error}\n{again('generator', chain.name)}"
+            record("generator", chain.name)
             return None
 
     return [failure for failure in await asyncio.gather(*map(one, chains)) if failure]

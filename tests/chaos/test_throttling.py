@@ -10,8 +10,8 @@ from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 from tests.chaos.faults import answer, every
 from tests.chaos.grounds import OpenStage
-from tests.chaos.report import record
-from tests.chaos.size import sized
+from tests.chaos.report import again, record
+from tests.chaos.size import only, sized
 from tests.chaos.stage import Stage
 from tests.chaos.world import Api
 from tests.integration.operator_process import ACCOUNT, NAMESPACE
@@ -27,6 +27,7 @@ MOST_REQUESTS = 2.0
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 
 
+@only("storm-429")
 async def test_a_storm_of_429_is_sat_out(open_stage: OpenStage) -> None:
     nominal = await requests_for(open_stage, MODELS)
     async with open_stage() as stage:
@@ -44,10 +45,11 @@ async def test_a_storm_of_429_is_sat_out(open_stage: OpenStage) -> None:
     what = "; ".join(map(str, problems))
     if not told or spent > MOST_REQUESTS * nominal:
         what += f"; {spent} requests, {len(told)} of them refused, instead of {nominal} without a storm"
-    record("throttle", "storm-429", not what, what=what)
-    assert not what
+    record("throttle", "storm-429", what)
+    assert not what, f"{what}\n{again('throttle', 'storm-429')}"
 
 
+@only("one-seat")
 async def test_with_a_single_seat_everything_is_done(open_stage: OpenStage) -> None:
     nominal = await requests_for(open_stage, MODELS)
     async with open_stage() as stage, one_seat(stage.world.api):
@@ -62,8 +64,8 @@ async def test_with_a_single_seat_everything_is_done(open_stage: OpenStage) -> N
         what = "; ".join(map(str, stage.operator.complaints()))
     if spent > MOST_REQUESTS * nominal:
         what += f"; {spent} requests instead of {nominal} with many seats"
-    record("throttle", "one-seat", not what, what=what)
-    assert not what
+    record("throttle", "one-seat", what)
+    assert not what, f"{what}\n{again('throttle', 'one-seat')}"
 
 
 async def requests_for(open_stage: OpenStage, models: int) -> int:

@@ -11,8 +11,8 @@ import pytest_asyncio
 from mmm_operator import names
 from tests.chaos.cells import ACTIVE_SECONDS, CELLS, Cell
 from tests.chaos.grounds import OpenStage
-from tests.chaos.report import record
-from tests.chaos.size import FULL, PLAN, SEED, replay
+from tests.chaos.report import again, record
+from tests.chaos.size import FULL, PLAN, SEED
 from tests.chaos.stage import Stage
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
@@ -54,8 +54,8 @@ async def test_after_every_fault_everything_is_handled_again(
     name: str, outcomes: "dict[str, asyncio.Task[str]]"
 ) -> None:
     what = await outcomes[name]
-    record("watch", name, not what, what=what)
-    assert not what, f"{what}\n{replay('test_watch_faults.py', name)}"
+    record("watch", name, what)
+    assert not what, f"{what}\n{again('watch', name)}"
 
 
 async def broken_and_healed(stage: Stage, cell: Cell) -> str:

@@ -93,9 +93,13 @@ class Api:
         """The changed object; None when it is gone."""
         return await self._call("PATCH", path(ref.kind, ref.namespace, ref.name, sub), change, how)
 
-    async def delete(self, ref: Id) -> None:
+    async def delete(self, ref: Id, policy: str = "Background") -> None:
         """Deletion, also of what is gone already."""
-        await self._call("DELETE", path(ref.kind, ref.namespace, ref.name))
+        await self._call("DELETE", path(ref.kind, ref.namespace, ref.name), {"propagationPolicy": policy})
+
+    async def there(self, where: str) -> bool:
+        """Whether there is something of this path."""
+        return await self._call("GET", where) is not None
 
     async def post(self, where: str, manifest: Manifest) -> Manifest:
         """Creation in a collection that is named by its path."""

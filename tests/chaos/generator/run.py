@@ -216,7 +216,8 @@ class Player:
 
     def _writes(self, space: Space, started: float) -> Counter[str]:
         """Writes by child and verb, without Deployments: a rollout sizes those step by step."""
-        found = self.place.trail.writes(space.namespace, started)
+        # One that is refused, because the child has changed meanwhile, is none.
+        found = (write for write in self.place.trail.writes(space.namespace, started) if write.code < 300)
         return Counter(f"{w.verb} {w.resource}" for w in found if w.on_child and w.resource != "deployments")
 
     def _remember(self, space: Space, number: int, operation: Operation) -> None:
