@@ -68,9 +68,10 @@ def _names_image(snapshot: Snapshot) -> bool:
 
 
 def report_events(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[Event, ...]:
-    """One event for each condition that flipped, or whose bad news has another reason now; of a new object, warnings only.
+    """One event for each condition that flipped, or whose bad news has another reason now.
 
-    What several conditions say for the same reason is said once, by the first of them.
+    What several conditions say for the same reason is said once, by the first of them. Of a new object only warnings
+    are told.
     """
     before = {condition.type: condition for condition in old}
     by_reason: dict[str, Event] = {}

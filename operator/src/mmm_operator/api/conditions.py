@@ -153,7 +153,10 @@ class Reason(Documented):
     # Autoscaling
     AUTOSCALER_ACTIVE = ("AutoscalerActive", "The autoscaler reads its metrics and can act.")
     LIMITED_BY_MAXIMUM = ("LimitedByMaximum", "The autoscaler wants more pods than `autoscaling.maxReplicas`.")
-    AUTOSCALER_PENDING = ("AutoscalerPending", "The autoscaler has not reported yet, or has nothing to go by before a pod is ready.")
+    AUTOSCALER_PENDING = (
+        "AutoscalerPending",
+        "The autoscaler has not reported yet, or has nothing to go by before a pod is ready.",
+    )
     METRICS_UNAVAILABLE = (
         "MetricsUnavailable",
         "The autoscaler cannot read its metrics; the message is its own.",
