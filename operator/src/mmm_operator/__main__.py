@@ -1,7 +1,6 @@
 """`python -m mmm_operator run | plan | crd | --version`."""
 
 import argparse
-import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -46,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
 
 # Each command imports what it needs itself: printing the CRD or a plan needs no cluster libraries.
 def _run(_: argparse.Namespace) -> int:
+    import uvloop
+
     from mmm_operator.runtime.logs import set_up_logs
     from mmm_operator.runtime.run import run
     from mmm_operator.settings import load_settings
@@ -53,7 +54,7 @@ def _run(_: argparse.Namespace) -> int:
     settings = load_settings()
     set_up_logs(settings.log_level)
     try:
-        asyncio.run(run(settings))
+        uvloop.run(run(settings))
     except SettingsError:
         raise
     except OperatorError as error:

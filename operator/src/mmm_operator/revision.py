@@ -6,9 +6,10 @@ restart a pod.
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
+
+import orjson
 
 from mmm_operator import names
 from mmm_operator.api.base import ApiModel
@@ -34,7 +35,7 @@ def revision_of(spec: Spec, digest: str, image: str) -> Revision:
 
 def canonical_json(content: Any) -> bytes:
     """One byte string per value: sorted keys, no spaces, UTF-8."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
 
 
 def content_hash(content: Any) -> str:

@@ -1,7 +1,8 @@
 """What an answer of the API server means: an object, or one of the operator's errors."""
 
-import json
 from typing import NamedTuple
+
+import orjson
 
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Transient
 from mmm_operator.snapshot import Manifest
@@ -22,7 +23,7 @@ class Answer(NamedTuple):
 def parse(text: bytes) -> Manifest:
     """The object in a successful answer."""
     try:
-        answer = json.loads(text)
+        answer = orjson.loads(text)
     except ValueError as error:
         raise Transient(f"the API server's answer is cut off or no JSON: {error}") from error
     if not isinstance(answer, dict):
@@ -45,7 +46,7 @@ def failure(call: str, status: int, retry_after: str | None, text: bytes) -> Kub
 def _reason(text: bytes) -> str:
     # A proxy in between may answer with a page instead of a Status object.
     try:
-        answer = json.loads(text)
+        answer = orjson.loads(text)
     except ValueError:
         answer = None
     if isinstance(answer, dict) and "message" in answer:

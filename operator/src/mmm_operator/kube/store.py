@@ -8,10 +8,11 @@ deletion is remembered until the next full list, lest a late echo raise the dead
 Objects are kept as compact JSON text: a thousand models with their children take 10 MB instead of 100.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
+
+import orjson
 
 from mmm_operator import names
 from mmm_operator.kube.resources import RESOURCES
@@ -37,7 +38,7 @@ class Seen(NamedTuple):
 
     def parse(self) -> Manifest:
         """The object as the API server sent it, without its field managers."""
-        found: Manifest = json.loads(self.text)
+        found: Manifest = orjson.loads(self.text)
         return found
 
 
@@ -54,8 +55,12 @@ def seen(kind: str, raw: Mapping[str, Any]) -> Seen:
     meta = {name: value for name, value in raw["metadata"].items() if name != "managedFields"}
     kept = {**raw, "apiVersion": RESOURCES[kind].api_version, "kind": kind, "metadata": meta}
     identity = Id(kind, meta.get("namespace", ""), meta["name"])
-    text = json.dumps(kept, separators=(",", ":"), ensure_ascii=False).encode()
-    return Seen(identity, meta.get("uid", ""), int(meta.get("resourceVersion") or 0), key_of(kind, meta), text)
+    return Seen(identity, meta.get("uid", ""), version_of(meta), key_of(kind, meta), orjson.dumps(kept))
+
+
+def version_of(meta: Mapping[str, Any]) -> int:
+    """The resourceVersion as the number that it is."""
+    return int(meta.get("resourceVersion") or 0)
 
 
 def key_of(kind: str, meta: Mapping[str, Any]) -> Key | None:
@@ -121,6 +126,11 @@ class Store:
         """Where a list of a kind as of `version`, id by id with its own version, knows more than the store."""
         gone = {item.id for item in self._within(kind, namespace) if item.id not in listed and item.version <= version}
         return gone | {identity for identity, at in listed.items() if at > self._known(identity)}
+
+    def knows(self, kind: str, meta: Mapping[str, Any]) -> bool:
+        """Whether an object with this metadata would be no news; may be asked from any thread."""
+        found = self._objects.get(Id(kind, meta.get("namespace", ""), meta["name"]))
+        return found is not None and found.version == version_of(meta)
 
     def _known(self, identity: Id) -> int:
         found = self._objects.get(identity)

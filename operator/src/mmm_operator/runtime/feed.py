@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 import math
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from mmm_operator import names
 from mmm_operator.errors import KubeError
@@ -60,10 +61,16 @@ class Feed:
             self._notice(key, fresh=False)
         self._sweep_in(FIRST_SWEEP_SECONDS)
 
+    def knows(self, kind: str, raw: Mapping[str, Any]) -> bool:
+        """Whether this state of an object would be no news; may be asked from any thread."""
+        return self._store.knows(kind, raw["metadata"])
+
+    def listed(self) -> None:
+        """Take note that kopf has listed anew: it says nothing of objects that are not there any more."""
+        self._sweep_in(SWEEP_AFTER_LIST_SECONDS)
+
     def saw(self, found: Seen, event: str | None) -> None:
-        """An event of a watch, of one of Kubernetes' types; None: kopf has listed anew."""
-        if event is None:
-            self._sweep_in(SWEEP_AFTER_LIST_SECONDS)
+        """An event of a watch, of one of Kubernetes' types; None: it was in a list."""
         gone = event == "DELETED"
         concerned = self._store.remove(found.id, found.version) if gone else self._store.put(found)
         for key in concerned:
@@ -81,8 +88,9 @@ class Feed:
                     log.warning("cannot compare what is known with the API server: %s", error)
 
     def _sweep_in(self, seconds: float) -> None:
-        self._sweep_at = min(self._sweep_at, _now() + seconds)
-        self._hurry.set()
+        if (moment := _now() + seconds) < self._sweep_at:
+            self._sweep_at = moment
+            self._hurry.set()
 
     async def _until_sweep(self) -> None:
         while (left := self._sweep_at - _now()) > 0:

@@ -10,10 +10,10 @@ import kopf
 
 from mmm_operator.kube.port import Connection
 from mmm_operator.kube.resources import RESOURCES, WATCHED, selector
-from mmm_operator.kube.store import Seen, seen
 from mmm_operator.settings import Settings
 
-Saw = Callable[[Seen, str | None], None]
+# The kind, the object as it came, and the type of the event: None for what was in a list.
+Hear = Callable[[str, Mapping[str, Any], str | None], None]
 Connect = Callable[[], Awaitable[Connection]]
 
 # A connection that broke is tried again for about ten minutes, never more than ten seconds after the API server is
@@ -21,8 +21,8 @@ Connect = Callable[[], Awaitable[Connection]]
 BACKOFFS = (1, 2, 4, 7, *(10,) * 60)
 
 
-def build_registry(saw: Saw, connect: Connect) -> kopf.OperatorRegistry:
-    """The handlers: one per watched kind, and one that logs in."""
+def build_registry(hear: Hear, connect: Connect) -> kopf.OperatorRegistry:
+    """The handlers: one per watched kind, which hands on all that it hears, and one that logs in."""
     registry = kopf.OperatorRegistry()
 
     async def log_in(**_: Any) -> kopf.ConnectionInfo:
@@ -31,13 +31,15 @@ def build_registry(saw: Saw, connect: Connect) -> kopf.OperatorRegistry:
     kopf.on.login(registry=registry, id="login")(log_in)
     for kind in WATCHED:
         found = RESOURCES[kind]
-        kopf.on.event(found.group, found.version, found.plural, registry=registry, id=found.plural)(_handler(kind, saw))
+        kopf.on.event(found.group, found.version, found.plural, registry=registry, id=found.plural)(
+            _handler(kind, hear)
+        )
     return registry
 
 
-def _handler(kind: str, saw: Saw) -> Callable[..., Awaitable[None]]:
+def _handler(kind: str, hear: Hear) -> Callable[..., Awaitable[None]]:
     async def on_event(event: kopf.RawEvent, **_: Any) -> None:
-        saw(seen(kind, event["object"]), event["type"])
+        hear(kind, event["object"], event["type"])
 
     return on_event
 

@@ -21,6 +21,8 @@ Planner = Callable[[Snapshot, Settings, dt.datetime], Plan]
 
 # After a change of children their controllers answer within this; a status written before would be overtaken.
 OVERTAKEN_SECONDS = 0.5
+# A look at what was just written can wait for what else is under way.
+ECHO_SECONDS = 0.25
 # Nobody announces that a name which somebody else had is free again.
 TAKEN_SECONDS = 15.0
 
@@ -109,7 +111,7 @@ class Reconciler:
         if plan.apply or plan.delete:
             return Outcome(OVERTAKEN_SECONDS)
         if plan.writes:
-            return Outcome(0.0)  # decisions go by the status too, and the echo of our own writes is no news
+            return Outcome(ECHO_SECONDS)  # decisions go by the status too, and the echo of our own writes is no news
         return self._rest(plan, memory, changes)
 
     def _rest(self, plan: Plan, memory: Memory, changes: int) -> Outcome:

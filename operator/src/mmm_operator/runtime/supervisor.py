@@ -9,20 +9,20 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Callable
-from typing import TypeVarTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import kopf
+import uvloop
 
 from mmm_operator import names
 from mmm_operator.errors import KubeError, OperatorError
-from mmm_operator.kube.store import Seen
+from mmm_operator.kube.store import seen
 from mmm_operator.runtime.feed import Feed
 from mmm_operator.runtime.handlers import Connect, build_registry, build_settings
+from mmm_operator.runtime.mailbox import Mailbox
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.settings import Settings
-
-Arguments = TypeVarTuple("Arguments")
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Supervisor:
             self._host.ping(arrive)
 
     async def _watch(self) -> str:
-        self._host = WatchHost(self._connect, self._feed.saw, self._settings)
+        self._host = WatchHost(self._connect, self._feed, self._settings)
         try:
             return await self._host.run()
         finally:
@@ -109,12 +109,13 @@ def _now() -> float:
 class WatchHost:
     """kopf, once, in its own thread."""
 
-    def __init__(self, connect: Connect, saw: Callable[[Seen, str | None], None], settings: Settings) -> None:
-        self._main = asyncio.get_running_loop()
+    def __init__(self, connect: Connect, feed: Feed, settings: Settings) -> None:
+        self._feed = feed
+        self._mailbox = Mailbox()
         self._own: asyncio.AbstractEventLoop | None = None
-        self._registry = build_registry(lambda found, event: self._in_main_loop(saw, found, event), connect)
+        self._registry = build_registry(self._hear, connect)
         self._settings = settings
-        self._ended: asyncio.Future[str] = self._main.create_future()
+        self._ended: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stopped = threading.Event()
         self._stop: Callable[[], object] = self._stopped.set
 
@@ -132,15 +133,15 @@ class WatchHost:
         """Have `arrive` called in the main loop after a turn in kopf's; never, when that has ended."""
         if self._own is not None:
             with contextlib.suppress(RuntimeError):
-                self._own.call_soon_threadsafe(self._in_main_loop, arrive)
+                self._own.call_soon_threadsafe(self._mailbox.post, arrive)
 
     def _in_thread(self) -> None:
         try:
-            asyncio.run(self._watch())
+            uvloop.run(self._watch())
             reason = "kopf ended by itself"
         except BaseException as error:  # noqa: BLE001  (the border of a thread: the reason travels as text)
             reason = f"{type(error).__name__}: {error}"
-        self._in_main_loop(self._end, reason)
+        self._mailbox.post(lambda: self._end(reason))
 
     async def _watch(self) -> None:
         self._own = loop = asyncio.get_running_loop()
@@ -156,11 +157,13 @@ class WatchHost:
             namespaces=self._settings.namespaces,
         )
 
+    def _hear(self, kind: str, raw: Mapping[str, Any], event: str | None) -> None:
+        if event is None:
+            self._mailbox.post(self._feed.listed)
+        if event == "DELETED" or not self._feed.knows(kind, raw):
+            found = seen(kind, raw)
+            self._mailbox.post(lambda: self._feed.saw(found, event))
+
     def _end(self, reason: str) -> None:
         if not self._ended.done():
             self._ended.set_result(reason)
-
-    def _in_main_loop(self, call: Callable[[*Arguments], object], *arguments: *Arguments) -> None:
-        # At the end of the process the main loop is gone before this thread: then nobody listens any more.
-        with contextlib.suppress(RuntimeError):
-            self._main.call_soon_threadsafe(call, *arguments)

@@ -63,7 +63,7 @@ class Resolver:
         self._slots = asyncio.Semaphore(LOOKS_AT_A_TIME)
         self._answers: dict[Question, Answer] = {}
         self._looks: dict[Question, asyncio.Task[None]] = {}
-        self._waiting: dict[Question, set[Key]] = {}
+        self._waiting: dict[Question, dict[Key, str | None]] = {}
 
     async def resolution(self, key: Key, mmm: MultimodalModel, status: Status) -> Resolution:
         """What is known about the wanted version; see above."""
@@ -74,7 +74,7 @@ class Resolver:
         states = (status.model.target, status.model.previous)
         stored = next((d for d in map(question.answered_by, states) if d and pin in (None, d)), None)
         if not await self._fresh(question, mmm.spec.model.poll_interval_seconds):
-            await self._ask(key, question, patient=stored is None)
+            await self._ask(key, question, stored)
         heard = self._answers.get(question)
         return _pinned(question, _best(question, heard.resolution if heard else None, stored), pin)
 
@@ -96,14 +96,14 @@ class Resolver:
         except KubeError:
             return True
 
-    async def _ask(self, key: Key, question: Question, patient: bool) -> None:
+    async def _ask(self, key: Key, question: Question, stored: str | None) -> None:
         look = self._looks.get(question)
         if look is None:
             look = self._looks[question] = asyncio.create_task(self._look(question), name=f"look into {question.uri}")
-        if patient:
+        if stored is None:
             await asyncio.wait({look}, timeout=PATIENCE_SECONDS)
         if not look.done():
-            self._waiting.setdefault(question, set()).add(key)
+            self._waiting.setdefault(question, {})[key] = stored
 
     async def _look(self, question: Question) -> None:
         before = self._answers.get(question)
@@ -151,8 +151,9 @@ class Resolver:
         self._answers[question] = answer
         while len(self._answers) > MOST_ANSWERS:
             self._answers.pop(next(iter(self._answers)))  # the oldest
-        for key in self._waiting.pop(question, ()):
-            self._wake(key)
+        for key, stored in self._waiting.pop(question, {}).items():
+            if stored is None or answer.resolution.digest not in (None, stored):  # else the object goes by it already
+                self._wake(key)
 
     async def _secret(self, question: Question) -> Manifest | None:
         reference = question.storage.credentials_secret_ref

@@ -41,6 +41,18 @@ def test_echoes_and_older_news_are_no_news() -> None:
     assert versions(store) == [5]
 
 
+def test_what_is_known_to_the_version_is_told_from_news() -> None:
+    store = Store()
+    store.put(make(version=5))
+    metas = {
+        version: {"name": "clip", "namespace": "default", "resourceVersion": version} for version in ("4", "5", "6")
+    }
+    assert [store.knows("Service", meta) for meta in metas.values()] == [False, True, False]
+    assert not store.knows("Deployment", metas["5"])
+    store.remove(SERVICE, 7)
+    assert not store.knows("Service", metas["5"])
+
+
 def test_a_late_echo_does_not_raise_the_dead() -> None:
     store = Store()
     store.put(make(version=5))

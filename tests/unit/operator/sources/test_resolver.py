@@ -182,6 +182,19 @@ def test_a_stored_digest_stands_while_the_repository_is_dead() -> None:
     told(scenario())
 
 
+@pytest.mark.parametrize("says", [TWO, EndpointUnreachable("dead")], ids=["the same", "nothing"])
+def test_nobody_is_woken_for_what_he_goes_by_already(says: str | Exception) -> None:
+    async def scenario() -> None:
+        scene = Scene()
+        scene.repository.says = says
+        assert (await scene.ask(status=Status(model=ModelStatus(target=make_state(TWO))))).digest == TWO
+        await asyncio.sleep(1)
+        assert scene.repository.asked
+        assert scene.woken == []
+
+    told(scenario())
+
+
 def test_a_broken_upload_that_was_corrected_replaces_a_digest_that_never_served() -> None:
     async def scenario() -> None:
         scene = Scene()
