@@ -1,9 +1,12 @@
 """Servers between a client and S3 that misbehave as told."""
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+REQUEST = re.compile(rb"(?:^|\r\n\r\n)(GET|HEAD|PUT|POST|DELETE) (/[^ ]*) HTTP/1\.1\r\n")
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
@@ -71,8 +74,12 @@ class StallingProxy(Server):
         self._upstream = urlsplit(endpoint)
         self.budget = budget
         self.passed = 0
-        self.requests = 0
+        self.requests: list[tuple[str, str]] = []
+        """Method and path of every request that began to pass."""
         self.stalled = asyncio.Event()
+
+    async def throttle(self, count: int) -> None:
+        """Wait as long as so many bytes take on this line."""
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(self._upstream.hostname, self._upstream.port)
@@ -89,13 +96,27 @@ class StallingProxy(Server):
                 block = block[: max(0, self.budget - self.passed)]
             self.passed += len(block)
             if count_requests:
-                self.requests += block.count(b" HTTP/1.1\r\n")
+                self.requests += [(method.decode(), path.decode()) for method, path in REQUEST.findall(block)]
+            await self.throttle(len(block))
             writer.write(block)
             await writer.drain()
             if self.budget is not None and self.passed >= self.budget:
                 self.stalled.set()
                 await asyncio.Event().wait()
         writer.write_eof()
+
+
+class SlowProxy(StallingProxy):
+    """Passes so many bytes in a second, all connections together."""
+
+    def __init__(self, endpoint: str, bytes_per_second: int) -> None:
+        super().__init__(endpoint)
+        self._rate = bytes_per_second
+        self._line = asyncio.Lock()
+
+    async def throttle(self, count: int) -> None:
+        async with self._line:
+            await asyncio.sleep(count / self._rate)
 
 
 class CuttingProxy(StallingProxy):

@@ -1,6 +1,7 @@
 """Processes that are killed at random bytes, which a proxy counts; a test's id shows the seed that replays it."""
 
 import asyncio
+import collections
 import os
 import random
 import sys
@@ -61,15 +62,50 @@ async def test_a_killed_publish_is_never_a_version_and_goes_on_where_it_was(repo
     total = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
     source = random.Random(seed)
     for _ in range(KILLS):
+        whole = objects_in(repository)
         async with StallingProxy(repository.server.endpoint, source.randrange(total // 4)) as proxy:
             command = [sys.executable, "-m", "mmm_cli", "publish", str(directory), repository.uri, "--version", "1"]
             await killed_when_stalled(proxy, command, repository.environment(proxy.endpoint))
+        assert not puts(proxy).keys() & whole, "nothing that was whole is sent again"
         with pytest.raises((IncompleteUpload, VersionNotFound)):
             await resolve_or_missing(repository)
-    there = sum(path.stat().st_size for path in repository.disk.rglob("*.safetensors"))
-    published = await publish(directory, repository.uri, "1", repository.storage)
-    assert published.sent_bytes <= total - there
+    await publish_the_rest(repository, directory)
+
+
+@pytest.mark.parametrize("seed", [SEED])
+async def test_a_kill_cuts_few_large_files(repository: Repository, seed: int) -> None:
+    """Large files go two at a time, so at most as many have to be sent again."""
+    directory = repository.model(weights=60 * MIB, shards=6)
+    budget = random.Random(seed).randrange(20 * MIB, 55 * MIB)
+    async with StallingProxy(repository.server.endpoint, budget) as proxy:
+        command = [sys.executable, "-m", "mmm_cli", "publish", str(directory), repository.uri, "--version", "1"]
+        await killed_when_stalled(proxy, command, repository.environment(proxy.endpoint))
+    assert len(objects_in(repository)) >= 4 + (budget - MIB) // (10 * MIB) - 2
+    await publish_the_rest(repository, directory)
+
+
+async def publish_the_rest(repository: Repository, directory: Path) -> None:
+    """Publish to the end, and count: one PUT for each file (for each 8 MiB of it) that was not whole, no other."""
+    whole = objects_in(repository)
+    async with StallingProxy(repository.server.endpoint) as proxy:
+        published = await publish(directory, repository.uri, "1", repository.at(proxy.endpoint))
+    missing = [entry for entry in published.manifest.files if entry.path not in whole]
+    expected = {entry.path: max(1, -(-entry.size // (8 * MIB))) for entry in missing} | {"manifest.json": 1}
+    assert puts(proxy) == expected
+    assert published.sent_bytes == sum(entry.size for entry in missing)
     await verify_version(repository.uri, "1", repository.storage)
+
+
+def objects_in(repository: Repository) -> set[str]:
+    """The files of version 1 that the server has whole; what it only has parts of lies elsewhere."""
+    version = repository.disk / "1"
+    return {path.relative_to(version).as_posix() for path in version.rglob("*") if path.is_file()}
+
+
+def puts(proxy: StallingProxy) -> dict[str, int]:
+    """How often each file of the version was sent, or parts of it."""
+    paths = (path.partition("?")[0].rpartition("/clip/1/")[2] for method, path in proxy.requests if method == "PUT")
+    return dict(collections.Counter(paths))
 
 
 async def resolve_or_missing(repository: Repository) -> None:

@@ -1,6 +1,7 @@
 """Publishers that meet, stop, or have their files changed under them."""
 
 import asyncio
+import collections
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from mmm_repository import (
     AccessDenied,
+    DigestMismatch,
     EndpointUnreachable,
     InvalidDirectory,
     ModelNotFound,
@@ -16,6 +18,7 @@ from mmm_repository import (
     Progress,
     RepositoryError,
     VersionExists,
+    VersionNotFound,
     publish,
     verify_version,
 )
@@ -32,6 +35,59 @@ async def test_what_is_in_the_store_already_is_not_sent_again(repository: Reposi
     again = await publish(directory, repository.uri, "1", repository.storage)
     assert first.sent_bytes == first.manifest.total_bytes
     assert again.sent_bytes == (directory / "model-2.safetensors").stat().st_size
+
+
+async def test_a_publish_costs_one_put_for_each_file_and_few_other_requests(repository: Repository) -> None:
+    directory = repository.model()
+    for number in range(100):
+        (directory / f"note-{number}.txt").write_text(str(number))
+    async with faults.StallingProxy(repository.server.endpoint) as proxy:
+        published = await publish(directory, repository.uri, "1", repository.at(proxy.endpoint))
+    methods = collections.Counter(method for method, _ in proxy.requests)
+    assert methods["PUT"] == len(published.manifest.files) + 1
+    assert methods.total() - methods["PUT"] <= 6
+
+
+async def test_what_another_version_has_is_copied_in_the_store(repository: Repository) -> None:
+    await publish(repository.model(weights=30 * MIB, shards=3), repository.uri, "1", repository.storage)
+    second = repository.model(weights=30 * MIB, shards=3)
+    (second / "config.json").rename(second / "renamed.json")
+    (second / "config.json").write_text('{"architectures": ["CLIPModel"], "changed": true}')
+    async with faults.StallingProxy(repository.server.endpoint) as proxy:
+        published = await publish(second, repository.uri, "2", repository.at(proxy.endpoint), from_version="1")
+        assert proxy.passed < MIB, "the weights never came this way"
+    assert published.sent_bytes == (second / "config.json").stat().st_size
+    assert published.copied_bytes == published.manifest.total_bytes - published.sent_bytes
+    await verify_version(repository.uri, "2", repository.storage)
+    (repository.disk / "2" / "manifest.json").unlink()
+    again = await publish(second, repository.uri, "2", repository.storage)
+    assert again.sent_bytes == 0, "a copy is as good as what was sent"
+
+
+async def test_what_cannot_be_copied_is_sent(repository: Repository) -> None:
+    await repository.published("1", weights=30 * MIB, shards=3)
+    (repository.disk / "1" / "model-1.safetensors").unlink()
+    flip_byte(repository.disk / "1" / "config.json", 3)
+    directory = repository.model(weights=30 * MIB, shards=3)
+    published = await publish(directory, repository.uri, "2", repository.storage, from_version="1")
+    assert published.sent_bytes == (directory / "model-1.safetensors").stat().st_size
+    with pytest.raises(DigestMismatch):
+        await verify_version(repository.uri, "2", repository.storage)
+
+
+async def test_a_copy_in_a_directory_is_read_before_it_is_believed(repository: Repository, tmp_path: Path) -> None:
+    uri, directory = str(tmp_path / "mounted"), repository.model(weights=20 * MIB)
+    await publish(directory, uri, "1", repository.storage)
+    flip_byte(tmp_path / "mounted/1/model.safetensors", 9 * MIB)
+    published = await publish(directory, uri, "2", repository.storage, from_version="1")
+    assert published.sent_bytes == (directory / "model.safetensors").stat().st_size
+    await verify_version(uri, "2", repository.storage)
+
+
+async def test_a_version_to_copy_from_must_be_there(repository: Repository) -> None:
+    await repository.published("1")
+    with pytest.raises(VersionNotFound):
+        await publish(repository.model(), repository.uri, "3", repository.storage, from_version="2")
 
 
 async def test_an_object_of_the_same_length_with_other_bytes_is_sent_again(repository: Repository) -> None:
@@ -117,6 +173,15 @@ async def test_a_publish_outlives_broken_connections(repository: Repository) -> 
     async with faults.CuttingProxy(repository.server.endpoint, cuts=2, after=100) as proxy:
         await publish(directory, repository.uri, "1", repository.at(proxy.endpoint))
         assert proxy.cuts == 0
+    await verify_version(repository.uri, "1", repository.storage)
+
+
+async def test_a_slow_line_is_no_broken_one(repository: Repository) -> None:
+    """Nothing is answered before a part has gone up whole; here that takes longer than an answer otherwise may."""
+    directory = repository.model(weights=24 * MIB)
+    async with faults.SlowProxy(repository.server.endpoint, 8 * MIB) as proxy:
+        await publish(directory, repository.uri, "1", repository.at(proxy.endpoint))
+        assert collections.Counter(path for method, path in proxy.requests if method == "PUT").most_common(1)[0][1] == 1
     await verify_version(repository.uri, "1", repository.storage)
 
 

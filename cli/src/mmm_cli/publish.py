@@ -22,6 +22,10 @@ def publish_command(  # noqa: PLR0913  the options of a command are its argument
     metadata: Annotated[
         list[str] | None, typer.Option("--metadata", "-m", metavar="KEY=VALUE", help="Facts to keep with it.")
     ] = None,
+    from_version: Annotated[
+        str | None,
+        typer.Option("--from-version", metavar="VERSION", help="Copy in the store what this version has too."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and hash, but send nothing.")] = False,
     output: Output = OutputFormat.TABLE,
     endpoint: Endpoint = None,
@@ -40,7 +44,9 @@ def publish_command(  # noqa: PLR0913  the options of a command are its argument
     with explained_failures():
         action = rehearse if dry_run else publish
         with progress_bar() as progress:
-            published = asyncio.run(action(directory, uri, version, storage, facts, progress))
+            published = asyncio.run(
+                action(directory, uri, version, storage, facts, progress, from_version=from_version)
+            )
     show_published(published, uri, output, dry_run=dry_run)
 
 
@@ -77,6 +83,7 @@ def show_published(published: PublishedVersion, uri: str, output: OutputFormat, 
             "files": len(manifest.files),
             "totalBytes": manifest.total_bytes,
             "sentBytes": published.sent_bytes,
+            "copiedBytes": published.copied_bytes,
             "metadata": dict(manifest.metadata),
             "dryRun": dry_run,
         }
@@ -87,6 +94,18 @@ def show_published(published: PublishedVersion, uri: str, output: OutputFormat, 
             "would publish" if dry_run else "published": f"{uri.rstrip('/')}/{published.version}",
             "digest": published.digest,
             "files": f"{len(manifest.files)}, {readable_bytes(manifest.total_bytes)}",
-            "sent": "nothing (dry run)" if dry_run else readable_bytes(published.sent_bytes),
+            "sent": sent_words(published, dry_run=dry_run),
         }
     )
+
+
+def sent_words(published: PublishedVersion, *, dry_run: bool) -> str:
+    """How much went over the network, and how much did not have to."""
+    sent = "nothing (dry run)" if dry_run else readable_bytes(published.sent_bytes)
+    there = published.manifest.total_bytes - published.sent_bytes - published.copied_bytes
+    rest = [
+        f"{readable_bytes(count)} {what}"
+        for count, what in ((published.copied_bytes, "copied in the store"), (there, "there already"))
+        if count and not (dry_run and what == "there already")
+    ]
+    return ", ".join([sent, *rest])

@@ -1,21 +1,19 @@
 """Make a directory a version of the repository.
 
-The manifest goes up last and must not exist yet, so a version appears in one moment, whole, and never changes. Each
-object records its own hash; a publish that was killed finds by it what need not be sent again.
+Check, hash, send (`upload`), confirm, seal: the manifest goes up last and must not exist yet, so a version appears in
+one moment, whole, and never changes.
 """
 
 import asyncio
-import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import JsonValue
 
-from mmm_repository.directory import LocalModel, changed, check_model, entry_of, scan
-from mmm_repository.errors import EndpointUnreachable, RepositoryError, VersionExists
+from mmm_repository.directory import LocalModel, check_model, entry_of, scan
+from mmm_repository.errors import RepositoryError, VersionExists
 from mmm_repository.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -25,18 +23,16 @@ from mmm_repository.manifest import (
     digest_of,
     parse_manifest,
 )
-from mmm_repository.parts import Source, contents
 from mmm_repository.progress import OnProgress, Phase, ProgressMeter, ignore_progress
-from mmm_repository.resolve import read_manifest_if_any
+from mmm_repository.resolve import read_manifest, read_manifest_if_any
 from mmm_repository.storage import Address, StorageOptions, check_version, parse_uri
-from mmm_repository.store import ObjectAlreadyThere, ObjectMissing, Store, open_store
+from mmm_repository.store import ObjectAlreadyThere, Store, open_store
 from mmm_repository.threads import in_thread, run_all
+from mmm_repository.upload import Upload, confirm, send_files
 
-PARALLEL_FILES = 4
 PARALLEL_HASHES = 2
-PART_BYTES = 8 * 2**20
-# S3 allows 10,000 parts to an object; larger files get larger parts.
-MAX_PARTS = 9_000
+# A part's answer comes when all of it has gone up a line that may be slow, and is shared with the other parts.
+ANSWER_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -48,62 +44,74 @@ class PublishedVersion:
     manifest: Manifest
     sent_bytes: int
     skipped: tuple[str, ...]
+    copied_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Upload:
-    """Everything that sending one version's files needs."""
-
-    root: Path
-    store: Store
-    prefix: str
-    manifest: Manifest
-
-    def key(self, path: str) -> str:
-        """Where a file of the version lies."""
-        return f"{self.prefix}/{path}"
-
-
-async def publish(
+async def publish(  # noqa: PLR0913  each is a choice of whoever publishes
     directory: Path,
     uri: str,
     version: str,
     storage: StorageOptions,
     metadata: Mapping[str, JsonValue] | None = None,
     progress: OnProgress = ignore_progress,
+    *,
+    from_version: str | None = None,
 ) -> PublishedVersion:
     """The new version, once it is whole in the store. Run again after a kill: what is there is not sent again.
 
-    Raises VersionExists rather than change a version, and UnsafeArtifact before anything is sent.
+    Files that `from_version` has too are copied within the store. Raises VersionExists rather than change a version,
+    and UnsafeArtifact before anything is sent.
     """
     model, manifest = await prepare(directory, version, metadata or {}, progress)
     address = parse_uri(uri)
-    store = open_store(address, storage, create=True)
+    store = open_store(address, patient(storage), create=True)
     await check_is_new(store, address, version, manifest)
-    upload = Upload(model.root, store, address.version_key(version), manifest)
-    sent = await send_files(upload, progress)
-    await confirm(upload)
+    elsewhere = await keys_by_hash(store, address, from_version) if from_version else {}
+    upload = Upload(model.root, store, address.version_key(version), manifest, elsewhere)
+    stored = await send_files(upload, progress)
+    await confirm(upload, stored.tags)
     await seal(upload, address, version)
     # Another publisher of the same version may have been sending while this one sealed; better told now than on
     # the day of a rollout. Nothing wrong would be served: the digest is compared on every fetch.
-    await confirm(upload)
-    return PublishedVersion(version, manifest.digest, manifest, sent, model.skipped)
+    await confirm(upload, stored.tags)
+    return PublishedVersion(
+        version, manifest.digest, manifest, stored.sent_bytes, model.skipped, copied_bytes=stored.copied_bytes
+    )
 
 
-async def rehearse(
+async def rehearse(  # noqa: PLR0913  as publish
     directory: Path,
     uri: str,
     version: str,
     storage: StorageOptions,
     metadata: Mapping[str, JsonValue] | None = None,
     progress: OnProgress = ignore_progress,
+    *,
+    from_version: str | None = None,
 ) -> PublishedVersion:
     """What `publish` would publish, after the same checks, with nothing written anywhere."""
     model, manifest = await prepare(directory, version, metadata or {}, progress)
     address = parse_uri(uri)
-    if address.directory is None or address.directory.is_dir():
-        await check_is_new(open_store(address, storage), address, version, manifest)
-    return PublishedVersion(version, manifest.digest, manifest, 0, model.skipped)
+    copied = 0
+    if address.directory is None or address.directory.is_dir() or from_version:
+        store = open_store(address, storage)
+        await check_is_new(store, address, version, manifest)
+        elsewhere = await keys_by_hash(store, address, from_version) if from_version else {}
+        copied = sum(entry.size for entry in manifest.files if entry.sha256 in elsewhere)
+    return PublishedVersion(version, manifest.digest, manifest, 0, model.skipped, copied_bytes=copied)
+
+
+async def keys_by_hash(store: Store, address: Address, version: str) -> dict[str, str]:
+    """Where the contents of a published version lie in the store, by their hashes."""
+    check_version(version)
+    earlier = parse_manifest(await read_manifest(store, address, version))
+    return {entry.sha256: f"{address.version_key(version)}/{entry.path}" for entry in earlier.files}
+
+
+def patient(storage: StorageOptions) -> StorageOptions:
+    """The options, with as much time for an answer as sending a part may take."""
+    seconds = max(storage.read_timeout_seconds, ANSWER_SECONDS)
+    return storage.model_copy(update={"read_timeout_seconds": seconds})
 
 
 async def prepare(
@@ -157,123 +165,6 @@ def exists(address: Address, version: str, content: bytes, manifest: Manifest) -
         f"Version {version} under {address} exists already, with other files. Versions are immutable: "
         "publish under another name."
     )
-
-
-async def send_files(upload: Upload, progress: OnProgress) -> int:
-    """How many bytes were sent, once every file is in the store."""
-    meter = ProgressMeter(progress, Phase.UPLOAD, upload.manifest.total_bytes)
-    slots = asyncio.Semaphore(PARALLEL_FILES)
-    sent = 0
-
-    async def send_one(entry: FileEntry) -> None:
-        nonlocal sent
-        async with slots:
-            if await is_there(upload, entry):
-                meter.add(entry.size, reused=True)
-                return
-            await send(upload, entry, meter.add)
-            sent += entry.size
-
-    await run_all(send_one(entry) for entry in upload.manifest.files)
-    return sent
-
-
-async def is_there(upload: Upload, entry: FileEntry) -> bool:
-    """Whether the store holds exactly this file: of the same length, and recorded with the same hash."""
-    try:
-        stat = await upload.store.stat(upload.key(entry.path))
-    except ObjectMissing:
-        return False
-    if stat.size != entry.size:
-        return False
-    if upload.store.is_local:
-        return await hash_object(upload, entry) == entry.sha256
-    return stat.sha256 == entry.sha256
-
-
-async def hash_object(upload: Upload, entry: FileEntry) -> str:
-    """The hash of an object in a store that records none, by reading it."""
-    hasher = hashlib.sha256()
-    async with aclosing(contents(Source(upload.store, upload.prefix), entry)) as parts:
-        async for part in parts:
-            await in_thread(hasher.update, part)
-    return hasher.hexdigest()
-
-
-async def send(upload: Upload, entry: FileEntry, count: Callable[[int], None]) -> None:
-    """Store one file; raises InvalidDirectory, and stores nothing, where it is not what was hashed."""
-    location = upload.root / entry.path
-    if entry.size <= PART_BYTES:
-        content = await in_thread(location.read_bytes)
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise changed(entry.path)
-        await upload.store.write(upload.key(entry.path), content, entry.sha256)
-        count(entry.size)
-        return
-    part_bytes = max(PART_BYTES, -(-entry.size // MAX_PARTS))
-    parts = FileParts(location, entry, part_bytes, count)
-    await parts.send_to(upload)
-
-
-class FileParts:
-    """A large file, read part by part while it is sent, and hashed again on the way."""
-
-    def __init__(self, location: Path, entry: FileEntry, part_bytes: int, count: Callable[[int], None]) -> None:
-        self._location = location
-        self._entry = entry
-        self._part_bytes = part_bytes
-        self._count = count
-        self._failure: Exception | None = None
-
-    async def send_to(self, upload: Upload) -> None:
-        """Store the file."""
-        try:
-            await upload.store.write_stream(
-                upload.key(self._entry.path), self._parts(), self._entry.sha256, self._part_bytes
-            )
-        except (RepositoryError, ObjectMissing):
-            # The store's client reports a failing source in its own words.
-            if self._failure is not None:
-                raise self._failure from None
-            raise
-
-    async def _parts(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._checked_parts():
-                yield part
-                self._count(len(part))
-        except (RepositoryError, OSError) as error:
-            self._failure = error
-            raise
-
-    async def _checked_parts(self) -> AsyncIterator[bytes]:
-        hasher = hashlib.sha256()
-        with self._location.open("rb", buffering=0) as file:
-            while part := await in_thread(file.read, self._part_bytes):
-                await in_thread(hasher.update, part)
-                # The last part is held back until the hash is known to fit: an upload without it never completes.
-                if file.tell() >= self._entry.size and hasher.hexdigest() != self._entry.sha256:
-                    raise changed(self._entry.path)
-                yield part
-            if file.tell() != self._entry.size:
-                raise changed(self._entry.path)
-
-
-async def confirm(upload: Upload) -> None:
-    """Raise unless every file is in the store as the manifest says: somebody may publish the same version now."""
-    slots = asyncio.Semaphore(PARALLEL_FILES)
-
-    async def confirm_one(entry: FileEntry) -> None:
-        async with slots:
-            if not await is_there(upload, entry):
-                raise EndpointUnreachable(
-                    f"The file {entry.path} is not in the store as it was sent: somebody else is publishing "
-                    "this version, or the store loses what it accepts. Publish again."
-                )
-
-    # Directories record no hashes; reading everything again would prove little that the writes did not.
-    if not upload.store.is_local:
-        await run_all(confirm_one(entry) for entry in upload.manifest.files)
 
 
 async def seal(upload: Upload, address: Address, version: str) -> None:

@@ -18,6 +18,7 @@ from obstore.store import LocalStore, S3Store
 
 from mmm_repository.errors import EndpointUnreachable, ModelNotFound, RepositoryError, TLSVerifyFailed
 from mmm_repository.failures import ObjectMissing, Place, translated
+from mmm_repository.proxies import proxy_config
 from mmm_repository.storage import Address, AddressingStyle, StorageOptions
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["ObjectAlreadyThere", "ObjectMissing", "ObjectStat", "Store", "open_store"]
 
 DEFAULT_REGION = "us-east-1"
-# A proxy that is never asked: naming one keeps the HTTP client from reading the environment, excluding every host
-# keeps it unused.
-NO_PROXY: "ClientConfig" = {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": "*,0.0.0.0/0,::/0"}
 RETRIES: "RetryConfig" = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=15),
@@ -43,10 +41,14 @@ class ObjectAlreadyThere(Exception):
 
 @dataclass(frozen=True)
 class ObjectStat:
-    """What a store tells of an object without sending it. `sha256` is what its publisher recorded, if anything."""
+    """What a store tells of an object without sending it. `sha256` is what its publisher recorded, if anything.
+
+    `tag` changes with the object; None where the store gives none. A listing tells no `sha256`.
+    """
 
     size: int
     sha256: str | None
+    tag: str | None = None
 
 
 class Store:
@@ -80,24 +82,49 @@ class Store:
         with self._errors():
             result = await obstore.get_async(self._inner, key, options={"head": True})
             recorded = result.attributes.get(HASH_ATTRIBUTE)
-            return ObjectStat(result.meta["size"], recorded if isinstance(recorded, str) else None)
+            sha256 = recorded if isinstance(recorded, str) else None
+            return ObjectStat(result.meta["size"], sha256, bare(result.meta["e_tag"]))
 
-    async def write(self, key: str, content: bytes, sha256: str) -> None:
-        """Store a small object, replacing what is there."""
-        with self._errors():
-            await obstore.put_async(self._inner, key, content, attributes=self._attributes(sha256), use_multipart=False)
+    async def stat_all(self, prefix: str) -> dict[str, ObjectStat]:
+        """Size and tag of every object below `prefix + "/"`, by what follows it; for the price of a listing."""
+        found: dict[str, ObjectStat] = {}
+        try:
+            with self._errors():
+                async for chunk in obstore.list(self._inner, f"{prefix}/", chunk_size=1000):
+                    for meta in chunk:
+                        path = meta["path"].removeprefix(f"{prefix}/")
+                        found[path] = ObjectStat(meta["size"], None, bare(meta["e_tag"]))
+        except ObjectMissing:
+            # Some stores, and directories, answer a listing of nothing so.
+            return {}
+        return found
 
-    async def write_stream(self, key: str, parts: AsyncIterator[bytes], sha256: str, part_bytes: int) -> None:
-        """Store a large object part by part. It appears once `parts` ends, and never if `parts` raises."""
+    async def write(self, key: str, content: bytes, sha256: str) -> str | None:
+        """Store a small object, replacing what is there; its tag."""
         with self._errors():
-            await obstore.put_async(
+            attributes = self._attributes(sha256)
+            result = await obstore.put_async(self._inner, key, content, attributes=attributes, use_multipart=False)
+            return bare(result["e_tag"])
+
+    async def write_stream(
+        self, key: str, parts: AsyncIterator[bytes], sha256: str, *, part_bytes: int, parallel_parts: int
+    ) -> str | None:
+        """Store a large object part by part; its tag. It appears once `parts` ends, and never if `parts` raises."""
+        with self._errors():
+            result = await obstore.put_async(
                 self._inner,
                 key,
                 parts,
                 attributes=self._attributes(sha256),
                 chunk_size=part_bytes,
-                max_concurrency=4,
+                max_concurrency=parallel_parts,
             )
+            return bare(result["e_tag"])
+
+    async def copy(self, source: str, target: str) -> None:
+        """Have the store copy an object, with what its publisher recorded; replaces what is there."""
+        with self._errors():
+            await obstore.copy_async(self._inner, source, target)
 
     async def create(self, key: str, content: bytes) -> None:
         """Store an object that must not exist yet; raises ObjectAlreadyThere."""
@@ -138,6 +165,11 @@ class Store:
         except (BaseError, OSError, ValueError) as error:
             # Without its cause: a traceback in a log must not show addresses and bodies either.
             raise translated(error, self._place) from None
+
+
+def bare(tag: str | None) -> str | None:
+    """A tag without the quotes that some answers have and others lack."""
+    return tag.strip('"') if tag else None
 
 
 def open_store(address: Address, options: StorageOptions, *, create: bool = False) -> Store:
@@ -232,8 +264,7 @@ def client_options(options: StorageOptions) -> "ClientConfig":
     }
     if options.ca_pem is not None:
         client["root_certificate"] = options.ca_pem
-    if not options.use_environment_proxy:
-        client.update(NO_PROXY)
+    client.update(proxy_config(options))
     return client
 
 
