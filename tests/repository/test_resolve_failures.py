@@ -103,6 +103,17 @@ async def test_a_proxy_in_the_environment_is_not_asked(repository: Repository, m
         await resolve(repository.uri, "1", asked)
 
 
+async def test_a_redirect_to_another_host_is_not_followed(repository: Repository) -> None:
+    async with faults.StallingProxy(repository.server.endpoint) as elsewhere:
+        # The same machine under another name: what counts is what the user wrote.
+        there = elsewhere.endpoint.replace("127.0.0.1", "localhost")
+        async with faults.answering("307 Temporary Redirect", b"", f"Location: {there}/steal\r\n") as server:
+            with pytest.raises(EndpointUnreachable, match="leads requests to another host") as failure:
+                await resolve(repository.uri, "1", repository.at(server.endpoint))
+        assert not failure.value.retryable
+        assert elsewhere.passed == 0
+
+
 async def test_a_closed_port_refuses(repository: Repository) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

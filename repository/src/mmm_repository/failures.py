@@ -17,6 +17,7 @@ from mmm_repository.errors import (
     TLSVerifyFailed,
     UnsafeArtifact,
 )
+from mmm_repository.proxies import LED_NOWHERE
 
 STATUS = re.compile(r"non-2xx status code: (\d{3})")
 CODE = re.compile(r"<Code>([A-Za-z0-9]{1,64})</Code>")
@@ -134,6 +135,11 @@ def unreachable(error: Exception, answer: Answer, place: Place) -> RepositoryErr
     if "certificate" in words.lower():
         return TLSVerifyFailed(
             f"The certificate of {place.host} is not trusted{certificate_fault(words)}. Give the CA that signed it."
+        )
+    if LED_NOWHERE.search(words):
+        return EndpointUnreachable(
+            f"{place.host} leads requests to another host, which is not followed. Correct the endpoint or the region.",
+            retryable=False,
         )
     if "BareRedirect" in words or "redirect without LOCATION" in words:
         return wrong_region(place)
