@@ -21,6 +21,8 @@ from dev.tools.packages import SYSTEM_PATH
 
 PATIENCE = 5.0
 """Seconds for which a running program may be silent before it counts as hung."""
+GRACE, SHORT_GRACE = 10.0, 1.0
+"""Seconds for which a program may take leave; the short ones are for one that was silent for so long already."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _LAUNCH = """
@@ -75,7 +77,7 @@ class Program:
         Raises ProcessError when it ends instead, or does not answer in time.
         """
         if not self.ensure() and not Deadline.met(self.answers, PATIENCE):
-            self.restart()
+            self.restart(grace=SHORT_GRACE)
         if not Deadline.met(lambda: self.answers() or not self.runs(), seconds) or not self.runs():
             raise ProcessError(f"{self.name} did not come up, see {self.log}:\n{self.tail()}")
 
@@ -90,9 +92,9 @@ class Program:
         self.restart()
         return True
 
-    def restart(self) -> None:
+    def restart(self, grace: float = GRACE) -> None:
         """Ends the process, if there is one, and starts the program anew."""
-        stop(self.record)
+        stop(self.record, grace)
         self._start()
 
     def tail(self, lines: int = 15) -> str:
@@ -169,7 +171,7 @@ def read(record: Path) -> Recorded | None:
     return Recorded(boot, pid, started, line.removesuffix("\n"))
 
 
-def stop(record: Path, grace: float = 10) -> None:
+def stop(record: Path, grace: float = GRACE) -> None:
     """Ends the process of a record, if it still is that process, and removes the record."""
     recorded = read(record)
     if recorded is not None:

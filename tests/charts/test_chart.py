@@ -1,5 +1,6 @@
 """The chart, as the real Helm renders it."""
 
+import functools
 import json
 import subprocess
 from collections.abc import Iterator
@@ -52,8 +53,9 @@ MODES = {
 }
 
 
+@functools.cache
 def render(*arguments: str) -> list[dict[str, Any]]:
-    """The objects that the chart makes."""
+    """The objects that the chart makes; every test with the same values gets the same ones."""
     return [document for document in yaml.safe_load_all(render_chart(*arguments, namespace="operators")) if document]
 
 

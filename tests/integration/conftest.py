@@ -14,7 +14,7 @@ from dev.localcluster.s3 import S3Server
 from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import BUCKET, Bucket
-from tests.integration.objects import Objects, new_namespace
+from tests.integration.objects import Objects, eventually, new_namespace
 from tests.integration.operator_process import Audit, Operator, install_account
 
 CRD = Path(__file__).resolve().parents[2] / "crds/multimodalmodels.serving.multimodal.dev.yaml"
@@ -32,7 +32,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     try:
         cluster.up(node=False)
         cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        # Not `kubectl wait`: that fails when there are no conditions at all yet.
+        established = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
+        eventually(lambda: cluster.kubectl("get", "-f", str(CRD), "-o", established) == "True")
         yield cluster
     finally:
         cluster.down()

@@ -1,8 +1,8 @@
-"""Namespaces in which the operator lacks one right each, what models go through there, and what became of them."""
+"""Namespaces in which the operator lacks rights, what models go through there, and what became of them."""
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,8 +41,12 @@ class Right:
 
     @property
     def namespace(self) -> str:
-        """The namespace in which this right is missing."""
-        return f"without-{self.verb}-{self.grant.resource.replace('/', '-')}"
+        """The namespace in which this right is missing.
+
+        The rights to write children are missing for all kinds at once, since no write stands in for another.
+        """
+        of_children = self.kind in CHILDREN and self.verb in ("create", "patch", "delete")
+        return f"without-{self.verb}-{'children' if of_children else self.grant.resource.replace('/', '-')}"
 
     @property
     def kind(self) -> str:
@@ -68,14 +72,22 @@ def all_rights(grants: Iterable[Grant]) -> list[Right]:
     return [Right(grant, verb) for grant in grants for verb in grant.verbs]
 
 
-def without(right: Right) -> list[Manifest]:
-    """The rules of a role that has all rights, of both tables, but this one."""
+def without(missing: Collection[Right]) -> list[Manifest]:
+    """The rules of a role that has all rights, of both tables, but these."""
     rest = [
         Grant(grant.group, grant.resource, kept, grant.named)
         for grant in (*OPERATOR, *LEASE)
-        if (kept := {v: because for v, because in grant.because.items() if (grant, v) != (right.grant, right.verb)})
+        if (kept := {verb: because for verb, because in grant.because.items() if Right(grant, verb) not in missing})
     ]
     return rules(rest)
+
+
+def by_namespace(rights: Iterable[Right]) -> dict[str, list[Right]]:
+    """Which of the rights are missing where."""
+    found: defaultdict[str, list[Right]] = defaultdict(list)
+    for right in rights:
+        found[right.namespace].append(right)
+    return found
 
 
 @contextmanager

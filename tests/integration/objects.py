@@ -19,8 +19,11 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
-def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) -> T:
-    """What `look` returns, once that is true; an AssertionError inside it counts as not yet."""
+def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS, pause: float = 0.05) -> T:
+    """What `look` returns, once that is true; an AssertionError inside it counts as not yet.
+
+    A look that costs much deserves a longer pause: it takes from those whom it waits for.
+    """
     end = time.monotonic() + seconds
     while True:
         problem: AssertionError | None = None
@@ -32,7 +35,7 @@ def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS) 
             return found
         if time.monotonic() > end:
             raise problem or AssertionError(f"not true within {seconds:g} s, at last: {found!r}")
-        time.sleep(0.05)
+        time.sleep(pause)
 
 
 class Objects:

@@ -41,11 +41,11 @@ class Replicas:
         self.leader()
 
     def end(self) -> list[int]:
-        """The exit codes."""
-        for member in self.members:
-            if member.process is not None:
-                member.process.send_signal(signal.SIGCONT)
-        return [member.end() for member in self.members]
+        """The exit codes of those that still ran."""
+        running = [member for member in self.members if member.process is not None and member.process.poll() is None]
+        for member in running:
+            send(member, signal.SIGCONT)
+        return [member.end() for member in running]
 
     def leader(self) -> Operator:
         """The one that works, once there is one."""

@@ -1,7 +1,7 @@
 """Every right is needed: where one is missing, something that users rely on does not happen.
 
-One operator looks after a namespace with all rights, and after one more for each right, which is missing there. The
-same happens in all of them. Then the rights are given, and everything comes right, so nothing else was missing. What
+One operator looks after a namespace with all rights, and after more of them in which rights are missing. The same
+happens in all of them. Then the rights are given, and everything comes right, so nothing else was missing. What
 cannot be watched is found by comparison some day: late, and the log says so. An operator that cannot list, or cannot
 get at its Lease, does not begin at all, so each of these is a process of its own.
 """
@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -31,6 +32,7 @@ from tests.integration.limited import (
     all_rights,
     begin,
     bind,
+    by_namespace,
     copies,
     facts,
     fake_node,
@@ -60,6 +62,7 @@ pytestmark = pytest.mark.integration
 
 TO_BEGIN = [right for right in all_rights(OPERATOR) if right.verb == "list" and right.kind != "Event"]
 LATER = [right for right in all_rights(OPERATOR) if right not in TO_BEGIN]
+MISSING = by_namespace(LATER)
 WATCHES = [right for right in LATER if right.verb == "watch"]
 (EVENTS,) = (right for right in LATER if (right.kind, right.verb) == ("Event", "list"))
 LEADING = all_rights(LEASE)
@@ -168,19 +171,19 @@ def story(
     for version in ("1", "2"):
         bucket.publish("limited", version)
     rehearsal = namespace("rehearsal")
-    stage = Stage(api, [namespace(FULL), *(namespace(right.namespace, without(right)) for right in LATER)])
+    stage = Stage(api, [namespace(FULL), *(namespace(name, without(rights)) for name, rights in MISSING.items())])
     watched = ",".join(objects.namespace for objects in (rehearsal, *stage.namespaces))
     environment = {"MMM_OPERATOR_NAMESPACES": watched, "MMM_OPERATOR_LEASE_NAMESPACE": FULL}
     operator = Operator(kubeconfig, tmp_path_factory.mktemp("limited") / "log", environment)
     operator.start()
     try:
         # The lists that precede the watches must not show what is made later.
-        eventually(lambda: unsaid(WATCHES, log_of(operator)) == [], 60)
+        slowly(lambda: unsaid(WATCHES, log_of(operator)) == [])
         first_part(stage, rehearsal, make_mmm)
         second_part(stage, operator)
         with suppress(AssertionError):  # each has a test of its own
-            eventually(lambda: unsaid(LATER, stage.told() + log_of(operator)) == [])
-            eventually(lambda: stage.facts(EVENTS.namespace)[EVENTS.namespace]["stuck grows"])
+            slowly(lambda: unsaid(LATER, stage.told() + log_of(operator)) == [])
+            slowly(lambda: stage.facts(EVENTS.namespace)[EVENTS.namespace]["stuck grows"])
         before, said = stage.facts(), stage.told() + log_of(operator)
     finally:
         operator.end()
@@ -188,7 +191,7 @@ def story(
         set_role(api, objects.namespace, EVERY_RULE)
     operator.start()
     try:
-        eventually(stage.complete, 60)
+        slowly(stage.complete)
     finally:
         operator.end()
     return Story(before, stage.facts(), said)
@@ -197,29 +200,33 @@ def story(
 def first_part(stage: Stage, rehearsal: Objects, make_mmm: Callable[..., Manifest]) -> None:
     """Until all is well where no right is missing."""
     rehearsal.create(make_mmm(name="taken", model={"uri": "s3://models/limited"}, **EVERYTHING))
-    taken = eventually(lambda: theirs if len(theirs := copies(look(stage.api)["rehearsal"])) == len(CHILDREN) else [])
+    taken = slowly(lambda: theirs if len(theirs := copies(look(stage.api)["rehearsal"])) == len(CHILDREN) else [])
     full, *others = stage.namespaces
     for name in MODELS:
         begin(full, make_mmm, name, taken)
-    for objects, right in zip(others, LATER, strict=True):
-        begin(objects, make_mmm, right.model, taken)
+    for objects in others:
+        begin(objects, make_mmm, MISSING[objects.namespace][0].model, taken)
 
     def all_done() -> bool:
         seen = stage.play()[FULL]
         assert of_stuck(seen)["stuck tells why"]
         return all(ready(seen, name).get("status") == "True" for name in ("clip", "small"))
 
-    eventually(all_done, 60)
+    slowly(all_done)
 
 
 def second_part(stage: Stage, operator: Operator) -> None:
     """Until what somebody did is undone, and what somebody wanted is done, where no right is missing."""
     with suppress(AssertionError):  # that it says so has a test of its own
-        eventually(lambda: unsaid([EVENTS], log_of(operator)) == [])
+        slowly(lambda: unsaid([EVENTS], log_of(operator)) == [])
     seen = look(stage.api)
     for objects in stage.namespaces:
         go_on(objects, seen[objects.namespace])
-    eventually(lambda: stage.complete(FULL), 60)
+    slowly(lambda: stage.complete(FULL))
+
+
+# All namespaces are looked at each time.
+slowly = partial(eventually, seconds=120, pause=0.5)
 
 
 def log_of(operator: Operator) -> str:
@@ -267,7 +274,7 @@ def hopeless(
     with ExitStack() as running:
 
         def start(right: Right) -> Operator:
-            objects = namespace(right.namespace, without(right))
+            objects = namespace(right.namespace, without([right]))
             if right.verb == "update":  # taking a Lease that nobody holds
                 lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": LEASE_NAME}}
                 objects.create(lease)

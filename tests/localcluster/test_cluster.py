@@ -95,10 +95,23 @@ def test_pod_security_is_enforced(cluster: LocalCluster) -> None:
         cluster.kubectl("run", "root", "--image=localhost/any:1", "--namespace=strict")
 
 
-def test_clusters_live_side_by_side_and_one_goes_alone(cluster: LocalCluster, tmp_path: Path) -> None:
+def end_in_the_middle(cluster: LocalCluster, progress: str) -> None:
+    """An `up` that is killed as soon as it has come so far."""
+    command = [sys.executable, "-m", "dev.localcluster", "up", "--no-node", "--state", str(cluster.state)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as up:
+        assert Deadline.met((cluster.state / progress).exists, 60)
+        up.kill()
+
+
+def test_a_second_cluster_comes_up_after_killed_ups_beside_the_first_and_goes_alone(
+    cluster: LocalCluster, tmp_path: Path
+) -> None:
     other = LocalCluster(tmp_path / "other")
     try:
+        for progress in ("run/etcd", "run/kube-controller-manager"):
+            end_in_the_middle(other, progress)
         other.up(node=False)
+        assert works(other)
         other.kubectl("create", "namespace", "only-here")
         assert "only-here" not in cluster.kubectl("get", "namespaces", "-o=name")
         recorded = processes.living(other.layout.run)
@@ -110,33 +123,11 @@ def test_clusters_live_side_by_side_and_one_goes_alone(cluster: LocalCluster, tm
     assert cluster.healthy()
 
 
-@pytest.mark.parametrize("progress", ["run/etcd", "run/kube-controller-manager"])
-def test_up_after_a_killed_up_works_and_down_leaves_nothing(tmp_path: Path, progress: str) -> None:
-    cluster = LocalCluster(tmp_path / "c")
-    command = [sys.executable, "-m", "dev.localcluster", "up", "--no-node", "--state", str(cluster.state)]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
-        assert Deadline.met((cluster.state / progress).exists, 60)
-        first.kill()
-    try:
-        cluster.up(node=False)
-        assert works(cluster)
-        recorded = processes.living(cluster.layout.run)
-    finally:
-        cluster.down()
-    assert not any(process.alive() for process in recorded.values())
-    assert not cluster.state.exists()
-
-
-def test_cluster_of_an_earlier_boot_is_made_anew(tmp_path: Path) -> None:
-    cluster = LocalCluster(tmp_path / "c")
-    try:
-        cluster.up(node=False)
-        cluster.kubectl("create", "namespace", "old")
-        (cluster.state / "boot").write_text("00000000-0000-0000-0000-000000000000")
-        cluster.up(node=False)
-        assert "old" not in cluster.kubectl("get", "namespaces", "-o=name")
-    finally:
-        cluster.down()
+def test_cluster_of_an_earlier_boot_is_made_anew(cluster: LocalCluster) -> None:
+    cluster.kubectl("create", "namespace", "old")
+    (cluster.state / "boot").write_text("00000000-0000-0000-0000-000000000000")
+    cluster.up(node=False)
+    assert "old" not in cluster.kubectl("get", "namespaces", "-o=name")
 
 
 def test_down_of_nothing_is_nothing(tmp_path: Path) -> None:
