@@ -117,7 +117,8 @@ def refused(answer: Answer, place: Place) -> RepositoryError:
         return EndpointUnreachable(
             f"{place.host} does not know a request that is needed (answered {said}).", retryable=False
         )
-    retryable = answer.status is None or answer.status >= 500 or answer.status in (408, 409, 429)
+    # 416: the client goes on after a broken answer, at a place that a wrong length has led it to.
+    retryable = answer.status is None or answer.status >= 500 or answer.status in (408, 409, 416, 429)
     return EndpointUnreachable(f"{place.host} answered {said}.", retryable=retryable)
 
 

@@ -1,0 +1,31 @@
+"""What `make chaos-storage` leaves behind: one line per plan, folded into `build/chaos/storage.json`."""
+
+import json
+import sys
+from pathlib import Path
+
+from tests.chaos.report import fold
+
+DIRECTORY = Path(__file__).resolve().parents[3] / "build" / "chaos"
+RECORDS, REPORT = DIRECTORY / "storage.jsonl", DIRECTORY / "storage.json"
+
+
+def record(suite: str, plan: str, what: str, seed: int | None = None) -> None:
+    """Note how a plan ended; `what` says what was wrong, nothing where all was right."""
+    line = {"suite": suite, "plan": plan, "seed": seed, "what": what, "passed": not what}
+    DIRECTORY.mkdir(parents=True, exist_ok=True)
+    with RECORDS.open("a") as lines:
+        lines.write(json.dumps(line) + "\n")
+
+
+def main() -> int:
+    """Fold and print; 1 when a plan failed or none ran."""
+    report = fold(json.loads(line) for line in RECORDS.read_text().splitlines()) if RECORDS.exists() else {}
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    for name, suite in sorted(report.items()):
+        print(f"{name:20} {suite['passed']:5} of {suite['plans']:5} plans passed")  # noqa: T201  (a command's output)
+    return int(not report or any(suite["failures"] for suite in report.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
