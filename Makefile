@@ -45,6 +45,11 @@ chaos: setup tools ## every crash, fault and misuse that is known (40 minutes); 
 chaos-slice: setup tools ## a sample of them
 	$(PYTEST) tests/chaos
 
+.PHONY: chaos-storage
+chaos-storage: setup tools ## every fault of a store, flipped bits, kills and hostile files, on two servers (half an hour)
+	rm -f build/chaos/storage.jsonl
+	CHAOS_SIZE=full $(PYTEST) tests/repository/chaos || failed=1; python -m tests.repository.chaos.report; exit $${failed:-0}
+
 .PHONY: e2e
 e2e: setup tools ## the whole system on a real node
 	$(PYTEST) -s e2e
@@ -84,6 +89,10 @@ bench: setup ## measure start, answers, memory and reconciles; writes build/benc
 .PHONY: bench-operator
 bench-operator: setup tools ## the operator over N objects (N=100 IDLE=60 KWOK=0): speed, writes, memory, restart
 	N=$(or $(N),100) IDLE=$(or $(IDLE),60) KWOK=$(or $(KWOK),0) python -m dev.bench.operator
+
+.PHONY: bench-repository
+bench-repository: setup tools ## publish and fetch MB=1000 in FILES=1,100,10000, next to boto3 and plain obstore (ROUNDS=3)
+	MB=$(or $(MB),1000) FILES=$(or $(FILES),1,100,10000) ROUNDS=$(or $(ROUNDS),3) python -m dev.bench.repository
 
 .PHONY: lock
 lock: setup ## resolve the dependencies again and pin them with hashes
