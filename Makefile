@@ -92,7 +92,7 @@ bench-operator: setup tools ## the operator over N objects (N=100 IDLE=60 KWOK=0
 
 .PHONY: bench-repository
 bench-repository: setup tools ## publish and fetch MB=1000 in FILES=1,100,10000, next to boto3 and plain obstore (ROUNDS=3)
-	MB=$(or $(MB),1000) FILES=$(or $(FILES),1,100,10000) ROUNDS=$(or $(ROUNDS),3) python -m dev.bench.repository
+	python -m dev.bench.repository
 
 .PHONY: lock
 lock: setup ## resolve the dependencies again and pin them with hashes
