@@ -82,7 +82,8 @@ async def plain(job: Job) -> str:
         region=job.region,
         access_key_id=job.access_key,
         secret_access_key=job.secret_key,
-        client_options={"allow_http": True},
+        # As patient as ours: on a busy disk, an upload that is given up and sent again would only seem slow.
+        client_options={"allow_http": True, "timeout": "10 minutes"},
     )
     slots = asyncio.Semaphore(DEFAULTS.parallel_parts)
 
