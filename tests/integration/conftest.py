@@ -32,12 +32,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     try:
         cluster.up(node=False)
         cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-        # Not `kubectl wait`: that fails when there are no conditions at all yet.
-        established = "jsonpath={.status.conditions[?(@.type=='Established')].status}"
-        eventually(lambda: cluster.kubectl("get", "-f", str(CRD), "-o", established) == "True")
+        eventually(lambda: established(cluster))
         yield cluster
     finally:
         cluster.down()
+
+
+def established(cluster: LocalCluster) -> bool:
+    """Whether the API server serves the kind; `kubectl wait` would fail as long as there are no conditions at all."""
+    status = json.loads(cluster.kubectl("get", "-f", str(CRD), "-o", "json")).get("status", {})
+    return any((item["type"], item["status"]) == ("Established", "True") for item in status.get("conditions") or ())
 
 
 @pytest.fixture(scope="session")
