@@ -19,7 +19,7 @@ MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
-def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS, pause: float = 0.05) -> T:
+def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS, pause: float = 0.1) -> T:
     """What `look` returns, once that is true; an AssertionError inside it counts as not yet.
 
     A look that costs much deserves a longer pause: it takes from those whom it waits for.

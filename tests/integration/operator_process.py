@@ -29,6 +29,8 @@ USER = f"system:serviceaccount:{NAMESPACE}:{ACCOUNT}"
 OPERATORS = tuple(f"system:serviceaccount:{NAMESPACE}:{account}" for account in (ACCOUNT, "limited", "caged"))
 GRANTED = {(grant.group, grant.resource, verb) for grant in (*OPERATOR, *LEASE) for verb in grant.verbs}
 SERVER_IMAGE = "registry.example/mmm-server:1"
+# One for all: each client that is made reads the certificates of the machine, which takes longer than many answers.
+PROBE = httpx.Client(timeout=5, limits=httpx.Limits(max_keepalive_connections=0))
 WRITING = {"create", "update", "patch", "delete", "deletecollection"}
 
 
@@ -70,14 +72,17 @@ class Operator:
         assert self.process is not None
         assert self.process.poll() is None, f"the operator ended:\n{self.log.read_text()}"
         try:
-            return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5).status_code
+            return self.answer(path).status_code
         except httpx.TransportError:
             return 0
 
+    def answer(self, path: str) -> httpx.Response:
+        """What the process answers; raises TransportError while it does not."""
+        return PROBE.get(f"http://127.0.0.1:{self.port}{path}")
+
     def metric(self, name: str) -> float:
         """The sum of a metric over all its labels."""
-        page = httpx.get(f"http://127.0.0.1:{self.port}/metrics", timeout=5).text
-        found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", page, re.MULTILINE)
+        found = re.findall(rf"^{name}(?:{{.*}})? (\S+)$", self.answer("/metrics").text, re.MULTILINE)
         return sum(map(float, found))
 
     def complaints(self) -> list[Manifest]:
@@ -161,12 +166,18 @@ class Audit:
 
     @contextmanager
     def quiet_for(self, seconds: float, namespace: str | None = None) -> Iterator[None]:
-        """Fails unless the operator writes nothing for so long after the block."""
+        """Fails unless the operator writes nothing for so long after the block, which begins when it is at rest."""
+        # What was waited for may not have been the last write: events come after the status.
+        eventually(lambda: not self.writes_within(1.0, namespace))
         yield
+        writes = self.writes_within(seconds, namespace)
+        assert not writes, f"written at rest: {writes}"
+
+    def writes_within(self, seconds: float, namespace: str | None = None) -> Sequence[str]:
+        """The writes of the next seconds."""
         since = self.now()
         time.sleep(seconds)  # the absence of something can only be waited for
-        writes = self.writes(since, namespace)
-        assert not writes, f"written at rest: {writes}"
+        return self.writes(since, namespace)
 
 
 def used_rights(entries: Iterable[Manifest]) -> set[tuple[str, str, str]]:

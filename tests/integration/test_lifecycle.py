@@ -76,7 +76,7 @@ def test_the_operator_writes_neither_finalizers_nor_annotations_on_the_model(obj
 
 def test_a_settled_model_costs_no_writes(objects: Objects, serve: MakeMmm, audit: Audit) -> None:
     serve(replicas=2)
-    with audit.quiet_for(10, objects.namespace):
+    with audit.quiet_for(5, objects.namespace):
         pass
 
 

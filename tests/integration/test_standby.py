@@ -106,7 +106,7 @@ def handover(handovers: Callable[[], Handover]) -> Handover:
 
 
 def probe(operator: Operator, path: str) -> tuple[int, str]:
-    answer = httpx.get(f"http://127.0.0.1:{operator.port}{path}", timeout=5)
+    answer = operator.answer(path)
     return answer.status_code, answer.text
 
 

@@ -24,6 +24,7 @@ MakeMmm = Callable[..., Manifest]
 MODEL = {"uri": "s3://models/status"}
 SERVER, FETCHER = names.CONTAINER_SERVER, names.CONTAINER_FETCHER
 GPU = "nvidia.com/gpu"
+NOWHERE = "nowhere"
 CANARY = "c4n4ry-in-the-coal-m1ne"
 LONG_AGO = "2026-01-01T00:00:00Z"
 
@@ -48,18 +49,19 @@ class Patient:
         """Give the pod a node, as the scheduler would if there were one."""
         pod = self.pod()
         meta = {"name": pod["metadata"]["name"]}
-        target = {"apiVersion": "v1", "kind": "Node", "name": "nowhere"}
+        target = {"apiVersion": "v1", "kind": "Node", "name": NOWHERE}
         where = f"/api/v1/namespaces/{self.objects.namespace}/pods/{meta['name']}/binding"
         binding = {"apiVersion": "v1", "kind": "Binding", "metadata": meta, "target": target}
         self.objects.api.post(where, json=binding).raise_for_status()
         return pod
 
     def comes_to(self, node: str) -> None:
-        """Waits until the scheduler has given the pod this node."""
+        """Waits until the scheduler has given one of the pods this node."""
 
         def look() -> bool:
-            pod = self.pod()
-            assert pod["spec"].get("nodeName") == node, pod["status"]
+            pods = self.pods()
+            found = [pod["spec"].get("nodeName") for pod in pods]
+            assert node in found, json.dumps([pod["status"] for pod in pods])
             return True
 
         eventually(look)
@@ -90,7 +92,7 @@ class Patient:
             "firstTimestamp": LONG_AGO,
             "lastTimestamp": LONG_AGO,
             "count": 7,
-            "source": {"component": "kubelet", "host": "nowhere"},
+            "source": {"component": "kubelet", "host": NOWHERE},
         }
         where = f"/api/v1/namespaces/{self.objects.namespace}/events"
         self.objects.api.post(where, json=event).raise_for_status()
@@ -171,7 +173,7 @@ KUBELET_SAYS: dict[str, tuple[Manifest, str, str]] = {
     "silent": (
         {**SERVING, "conditions": [condition("ContainersReady", "True"), condition("Ready", "False")]},
         "NodeLost",
-        "node nowhere",
+        f"node {NOWHERE}",
     ),
 }
 
@@ -192,7 +194,16 @@ def admit(operator: Operator, objects_of_module: Objects, bucket: Bucket, make_m
 
 
 @pytest.fixture(scope="module", autouse=True)
-def silent(admit: Callable[..., Patient]) -> dict[str, Patient]:
+def nowhere(api: httpx.Client) -> Iterator[None]:
+    """A node on which nothing ever starts. It has to exist, else its pods are collected as orphans after a while."""
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NOWHERE}, "spec": {"unschedulable": True}}
+    api.post("/api/v1/nodes", json=node).raise_for_status()
+    yield
+    api.delete(f"/api/v1/nodes/{NOWHERE}").raise_for_status()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent(nowhere: None, admit: Callable[..., Patient]) -> dict[str, Patient]:
     """Models whose pods only events explain; made first, since events of young pods are not read."""
     found = {name: admit(name) for name in ("unmounted", "unsandboxed", "unhealthy")}
     for patient in found.values():
@@ -305,7 +316,8 @@ def node(api: httpx.Client, request: pytest.FixtureRequest) -> Iterator[str]:
     where = f"/api/v1/nodes/{name}"
     spec = {"taints": [{"key": GPU, "effect": "NoSchedule"}]}
     amounts = {"cpu": "64", "memory": "256Gi", "pods": "10", GPU: "1"}
-    painted = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": spec}
+    metadata = {"name": name, "labels": {"only": name}}
+    painted = {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec}
     api.post("/api/v1/nodes", json=painted).raise_for_status()
     status = {"capacity": amounts, "allocatable": amounts, "conditions": [condition("Ready", "True")]}
     api.patch(f"{where}/status", json={"status": status}, headers={"Content-Type": STRATEGIC}).raise_for_status()
@@ -313,8 +325,13 @@ def node(api: httpx.Client, request: pytest.FixtureRequest) -> Iterator[str]:
     api.delete(where).raise_for_status()
 
 
+def on(node: str) -> Manifest:
+    """What keeps the pods of a model on this node, and off those of other tests."""
+    return {"accelerator": {"count": 1}, "podTemplate": {"spec": {"nodeSelector": {"only": node}}}}
+
+
 def test_an_accelerator_that_another_pod_holds(node: str, admit: Callable[..., Patient]) -> None:
-    patient = admit("scarce", accelerator={"count": 1})
+    patient = admit("scarce", **on(node))
     patient.comes_to(node)
     patient.heals()
     first = patient.pod()
@@ -329,7 +346,7 @@ def test_an_accelerator_that_another_pod_holds(node: str, admit: Callable[..., P
 
 def test_a_claim_without_a_volume(node: str, admit: Callable[..., Patient], api: httpx.Client) -> None:
     cache = {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "1Gi"}}
-    patient = admit("thirsty", accelerator={"count": 1}, cache=cache)
+    patient = admit("thirsty", cache=cache, **on(node))
     patient.says("Ready", "False", "WaitingForVolume")
     patient.says("ModelCached", "False", "Downloading")
     volume = {
@@ -378,13 +395,12 @@ def test_no_secret_is_told_to_anybody(
     patient.bind()
     patient.show(server(LOOPING, last=exited(3, message=f"{CANARY}\n{LAST_WORDS}")))
     patient.says("Ready", "False", "ModelLoadFailed")
-    page = httpx.get(f"http://127.0.0.1:{operator.port}/metrics", timeout=5).text
     ours = [event for event in objects_of_module.list("Event") if event["regarding"]["kind"] == names.KIND]
     said = {
         "status": json.dumps([item["status"] for item in objects_of_module.list(names.KIND)]),
         "events": json.dumps(ours),
         "log": operator.log.read_text(),
-        "metrics": page,
+        "metrics": operator.answer("/metrics").text,
     }
     assert all(said.values())
     for secret in (CANARY, bucket.server.secret_key):
