@@ -38,7 +38,10 @@ def rights_reference() -> str:
         + "\n# What the operator may do\n\n"
         + "Nothing else: no wildcard, no list or watch of Secrets, no exec, no right on roles, nodes or namespaces.\n"
         + "Tests compare this table with what a real API server saw the operator do, and take away one verb after the\n"
-        + "other to see what breaks.\n"
+        + "other to see what breaks.\n\n"
+        + "When a verb is missing, the API server's refusal names it: in the operator's log, or, for a Secret, in the\n"
+        + "condition `ModelResolved`. Without a `list` the operator is not ready; without a `watch` it works, but\n"
+        + "sees what changed only when it compares, every `operator.resyncSeconds`.\n"
         + "\n## In the namespaces that it watches\n\n"
         + "One ClusterRole; with `watchNamespaces` a Role in each of them, and nothing cluster-wide.\n\n"
         + _rights(rbac.OPERATOR)
