@@ -144,13 +144,14 @@ def _report_model(facts: Facts, moment: str) -> ModelStatus:
 def _model_state(facts: Facts, revision: str, old: ModelState | None, moment: str) -> ModelState | None:
     if not revision:
         return None
-    if old is not None and old.revision == revision:
-        return old
-    known = facts.snapshot.status.model
-    seen = next((s for s in (known.target, known.current, known.previous) if s and s.revision == revision), None)
-    if seen is not None:
-        return seen.model_copy(update={"since": moment})
-    return _new_model_state(facts, revision, moment)
+    known, new = facts.snapshot.status.model, _new_model_state(facts, revision, moment)
+    states = (old, known.target, known.current, known.previous)
+    seen = next((state for state in states if state and state.revision == revision), None)
+    if seen is None:
+        return new
+    # One that was told of by its Deployment alone, which does not say where the model was found.
+    found = new if new is not None and new.uri and not seen.uri else seen
+    return found.model_copy(update={"since": seen.since if seen is old else moment})
 
 
 def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | None:

@@ -114,6 +114,18 @@ def test_of_a_version_that_nobody_asks_for_it_says_what_the_deployment_says() ->
     assert (model.target.version, model.target.digest, model.target.uri) == ("2", digest_of("2"), "s3://models/clip")
 
 
+def test_where_the_model_is_found_is_told_as_soon_as_it_is_known() -> None:
+    """The operator may end before it has written a status, and the next one sees the Deployment first."""
+    unresolved = replace(SERVING, resolution=None)
+    before = written(unresolved)
+    assert before.model.current is not None
+    assert before.model.current.uri == ""
+    after = written(replace(SERVING, status=before))
+    assert after.model.current is not None
+    assert (after.model.current.uri, after.model.current.since) == ("s3://models/clip", before.model.current.since)
+    assert written(replace(unresolved, status=after, refused="x")).model == after.model
+
+
 def test_since_moves_only_with_the_version() -> None:
     cluster = Cluster(CLIP)
     cluster.settle()
