@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from dev.localcluster import LocalCluster
+from dev.localcluster.controlplane import Tuning
 from dev.localcluster.s3 import S3Server
 from tests.chaos.canary import ACCESS_KEY, SECRET_KEY, leaks
 from tests.chaos.generator.offer import Offer
@@ -18,16 +19,29 @@ from tests.chaos.size import FULL
 from tests.chaos.trail import Trail
 from tests.chaos.world import Entrance
 from tests.integration.bucket import BUCKET, Bucket
-from tests.integration.conftest import account, api, cluster, make_mmm
+from tests.integration.conftest import CRD, account, api, make_mmm
 from tests.integration.operator_process import Operator
 
-__all__ = ["account", "api", "cluster", "ground", "make_mmm", "open_stage", "versions"]
+__all__ = ["account", "api", "ground", "make_mmm", "open_stage", "versions"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """A full run tells how far it is, past pytest, which would keep that until a test has failed."""
     if FULL:
         PROGRESS.terminal = os.fdopen(os.dup(2), "w")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+    """A control plane that knows MultimodalModels, without a scheduler: there are no nodes."""
+    cluster = LocalCluster(tmp_path_factory.mktemp("cluster"), Tuning(scheduler=False))
+    try:
+        cluster.up(node=False)
+        cluster.kubectl("apply", "--server-side", "-f", str(CRD))
+        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        yield cluster
+    finally:
+        cluster.down()
 
 
 @pytest.fixture(scope="session")

@@ -162,10 +162,14 @@ async def drift_is_repaired(stage: Stage) -> None:
         lambda: any(item["metadata"]["uid"] != uid for item in stage.children("Service")), "another Service"
     )
     deployment = stage.children("Deployment")[0]["metadata"]["name"]
-    await stage.world.api.patch(stage.ref("Deployment", deployment), {"spec": {"progressDeadlineSeconds": 77}})
-    await stage.until(lambda: stage.children("Deployment")[0]["spec"]["progressDeadlineSeconds"] != 77, "repaired")
+    edited = await stage.world.api.patch(stage.ref("Deployment", deployment), {"spec": {"progressDeadlineSeconds": 77}})
+    assert edited is not None
+    await stage.until(lambda: _mended(stage, edited["metadata"]["generation"]), "repaired")
+    uid = stage.children("PodDisruptionBudget")[0]["metadata"]["uid"]
     await stage.world.api.delete(stage.ref("PodDisruptionBudget"))
-    await stage.until(lambda: stage.children("PodDisruptionBudget"), "another budget")
+    await stage.until(
+        lambda: any(item["metadata"]["uid"] != uid for item in stage.children("PodDisruptionBudget")), "another budget"
+    )
     await stage.settled()
 
 
@@ -198,6 +202,13 @@ STORIES: dict[str, Story] = {
         *(secret_rotates, storage_fails_and_heals, drift_is_repaired, operator_upgrade),
     )
 }
+
+
+def _mended(stage: Stage, edited: int) -> bool:
+    """Whether the Deployment has been written again after this generation, which the picture may not show yet."""
+    (deployment,) = stage.children("Deployment")
+    rewritten: bool = deployment["metadata"]["generation"] > edited
+    return rewritten and deployment["spec"]["progressDeadlineSeconds"] != 77
 
 
 def _size(stage: Stage, version: str) -> Any:

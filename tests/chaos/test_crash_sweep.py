@@ -20,7 +20,8 @@ from tests.chaos.stage import Stage
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 STAGES = 4
-IN_SLICE = 7, 3  # so many stories, and so many crashes of each
+# One that makes, one that replaces, one that prunes, one that mends; and so many crashes of each.
+IN_SLICE = ("create-everything", "rollback-mid-roll", "three-versions", "drift-is-repaired"), 4
 # All stories, but only so many crashes of each: for a look at everything that takes minutes.
 CRASHES = int(os.environ.get("CHAOS_CRASHES", "0"))
 
@@ -40,7 +41,7 @@ def chosen_stories() -> list[str]:
     wanted = PLAN.partition(":")[0]
     if wanted:
         return [story for story in STORIES if story == wanted]
-    return list(STORIES) if FULL or CRASHES else sorted(random.Random(SEED).sample(list(STORIES), IN_SLICE[0]))
+    return list(STORIES) if FULL or CRASHES else list(IN_SLICE[0])
 
 
 def chosen_plans(story: str, writes: int) -> list[Plan]:

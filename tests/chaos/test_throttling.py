@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+import pytest_asyncio
 
 from mmm_operator import names
 from mmm_operator.snapshot import Manifest
@@ -27,9 +28,21 @@ MOST_REQUESTS = 2.0
 FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def nominal(open_stage: OpenStage) -> int:
+    """How many requests it takes to serve the models when nobody is in the way."""
+    async with open_stage() as stage:
+        await stage.operator.start()
+        await stage.watching()
+        before = len(stage.proxy.seen)
+        await create_many(stage, MODELS)
+        await all_serve(stage, MODELS)
+        await stage.quiet()
+        return len(stage.proxy.seen) - before
+
+
 @only("storm-429")
-async def test_a_storm_of_429_is_sat_out(open_stage: OpenStage) -> None:
-    nominal = await requests_for(open_stage, MODELS)
+async def test_a_storm_of_429_is_sat_out(open_stage: OpenStage, nominal: int) -> None:
     async with open_stage() as stage:
         await stage.operator.start()
         await stage.watching()
@@ -50,8 +63,7 @@ async def test_a_storm_of_429_is_sat_out(open_stage: OpenStage) -> None:
 
 
 @only("one-seat")
-async def test_with_a_single_seat_everything_is_done(open_stage: OpenStage) -> None:
-    nominal = await requests_for(open_stage, MODELS)
+async def test_with_a_single_seat_everything_is_done(open_stage: OpenStage, nominal: int) -> None:
     async with open_stage() as stage, one_seat(stage.world.api):
         await asyncio.sleep(2)  # the API server looks at its flow schemas about once a second
         await stage.operator.start()
@@ -66,18 +78,6 @@ async def test_with_a_single_seat_everything_is_done(open_stage: OpenStage) -> N
         what += f"; {spent} requests instead of {nominal} with many seats"
     record("throttle", "one-seat", what)
     assert not what, f"{what}\n{again('throttle', 'one-seat')}"
-
-
-async def requests_for(open_stage: OpenStage, models: int) -> int:
-    """How many requests it takes to serve so many models when nobody is in the way."""
-    async with open_stage() as stage:
-        await stage.operator.start()
-        await stage.watching()
-        before = len(stage.proxy.seen)
-        await create_many(stage, models)
-        await all_serve(stage, models)
-        await stage.quiet()
-        return len(stage.proxy.seen) - before
 
 
 async def create_many(stage: Stage, models: int) -> None:

@@ -19,7 +19,7 @@ import aiohttp
 from mmm_operator import names
 from mmm_operator.kube.resources import WATCHED_CHILDREN, path
 from mmm_operator.snapshot import Manifest
-from tests.integration.objects import MERGE, READY, STRATEGIC
+from tests.integration.objects import MERGE, READY, STRATEGIC, is_ready
 
 T = TypeVar("T")
 
@@ -241,7 +241,8 @@ class World:
 class Kubelet:
     """Says of every pod that it runs and is ready, at once, except of those that are held.
 
-    It looks after the namespaces whose names begin with `prefix`.
+    It looks after the namespaces whose names begin with `prefix`. There is no scheduler, which would go on saying of
+    pods that run that they have no node; one that somebody asks for by another name is not there either.
     """
 
     def __init__(self, world: World, prefix: str) -> None:
@@ -260,9 +261,7 @@ class Kubelet:
         held = (meta["namespace"], model_of(pod), version) in self._held
         if held or "deletionTimestamp" in meta or not meta["namespace"].startswith(self._prefix):
             return
-        conditions = {item["type"]: item["status"] for item in pod.get("status", {}).get("conditions", [])}
-        # The scheduler finds no node and says so once. What it says last stands, so it is let speak first.
-        if conditions.get("PodScheduled") == "False":
+        if not is_ready(pod) and pod["spec"].get("schedulerName") == "default-scheduler":
             with contextlib.suppress(AssertionError, aiohttp.ClientError):  # deleted meanwhile, or looked at twice
                 await self._world.api.patch(_id("Pod", pod), RUNNING, "status", STRATEGIC)
 
