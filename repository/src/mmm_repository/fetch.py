@@ -18,7 +18,7 @@ from mmm_repository.cached import is_marked_whole, is_whole
 from mmm_repository.download import Transfer, download
 from mmm_repository.errors import RepositoryError
 from mmm_repository.manifest import MANIFEST_NAME, Manifest, check_digest, parse_manifest
-from mmm_repository.parts import Source
+from mmm_repository.parts import PARALLEL_PARTS, PART_BYTES, Source
 from mmm_repository.progress import (
     PROGRESS_NAME,
     OnProgress,
@@ -52,11 +52,11 @@ LOCK_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """Limits of a fetch, and who wants to hear of it. At most `part_bytes * parallel_parts` are held in memory."""
+    """Limits of a fetch, and who wants to hear of it. At most twice `part_bytes * parallel_parts` are in memory."""
 
     max_bytes: int = 0  # 0: no limit but the disk
-    part_bytes: int = 8 * 2**20
-    parallel_parts: int = 8
+    part_bytes: int = PART_BYTES
+    parallel_parts: int = PARALLEL_PARTS
     attempts: int = 4  # to read a part, on top of what the client itself tries
     rehash_existing: bool = False
     retention: Retention = KEEP_ALL

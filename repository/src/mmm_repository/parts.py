@@ -12,6 +12,9 @@ from mmm_repository.paths import shown
 from mmm_repository.store import ObjectMissing, Store
 
 FIRST_PAUSE_SECONDS = 0.5
+# The client holds a part twice for a moment, as pieces and as one. A whole fetch is to fit into 150 MiB.
+PART_BYTES = 4 * 2**20
+PARALLEL_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Source:
 
     store: Store
     prefix: str
-    part_bytes: int = 8 * 2**20
-    parallel_parts: int = 8
+    part_bytes: int = PART_BYTES
+    parallel_parts: int = PARALLEL_PARTS
     attempts: int = 4
 
 

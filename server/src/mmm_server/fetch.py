@@ -37,7 +37,9 @@ PROGRESS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
-Digests = Annotated[frozenset[str], BeforeValidator(lambda digests: frozenset(str(digests).split())), NoDecode]
+Digests = Annotated[
+    frozenset[str], BeforeValidator(lambda digests: frozenset(str(digests).replace(",", " ").split())), NoDecode
+]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(lambda level: str(level).upper())]
 
 
