@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dev.generate import chart, install
+from dev.generate.commands import commands_reference
 from dev.generate.metrics import metrics_reference
 from dev.generate.rights import rights_reference, rules_template
 from dev.generate.text import markdown_note, yaml_text
@@ -26,6 +27,7 @@ def _conditions_reference() -> str:
 _FILES: dict[str, Callable[[], str]] = {
     "crds/multimodalmodels.serving.multimodal.dev.yaml": lambda: yaml_text(crd(), source="mmm_operator.api"),
     "docs/api.md": _api_reference,
+    "docs/cli.md": commands_reference,
     "docs/conditions.md": _conditions_reference,
     "docs/metrics.md": metrics_reference,
     "docs/rbac.md": rights_reference,

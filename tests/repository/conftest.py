@@ -79,7 +79,7 @@ def repository(s3: S3Server, tmp_path: Path) -> Repository:
             "region": s3.region,
             "access_key_id": s3.access_key,
             "secret_access_key": s3.secret_key,
-            "connect_timeout_seconds": 1.0,
+            "connect_timeout_seconds": 5.0,  # a busy machine is slow to accept
         }
     )
     return Repository(server=s3, bucket=bucket, storage=storage, scratch=tmp_path / "scratch")

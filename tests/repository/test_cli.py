@@ -1,6 +1,13 @@
 """`mmm` against a real store, as a user runs it."""
 
+import asyncio
+import contextlib
 import json
+import os
+import pty
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from mmm_cli.app import app
 from tests.repository.conftest import Repository
+from tests.repository.faults import SlowProxy
 from tests.repository.samples import MIB, contents_of, flip_byte
 
 Mmm = Callable[..., Result]
@@ -152,3 +160,35 @@ def test_a_pull_goes_where_its_name_says(
     monkeypatch.chdir(tmp_path)
     assert mmm("pull", f"{repository.uri}/2").exit_code == 0
     assert mmm("verify", "clip-2").exit_code == 0
+
+
+async def test_a_terminal_sees_rate_and_time_left(repository: Repository) -> None:
+    directory = repository.model(weights=72 * MIB)
+    async with SlowProxy(repository.server.endpoint, 24 * MIB) as proxy:
+        seen = await asyncio.to_thread(
+            run_in_terminal,
+            ["publish", str(directory), repository.uri, "--version", "2"],
+            repository.environment(proxy.endpoint),
+        )
+    shown = re.findall(r"uploading [^\r]*? ([\d.]+)/72.0 MiB +([\d.]+) MB/s +0:00:0\d", seen)
+    assert any(0 < float(done) < 72 for done, _ in shown), seen[-2000:]
+    assert all(float(rate) < 60 for _, rate in shown), "what is only on its way is not counted"
+
+
+def run_in_terminal(arguments: list[str], environment: dict[str, str]) -> str:
+    """What the command draws on a terminal of 120 columns."""
+    controller, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmm_cli", *arguments],
+        env={**environment, "COLUMNS": "120", "TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    drawn = bytearray()
+    with open(controller, "rb", buffering=0) as screen, contextlib.suppress(OSError):
+        # The end of a terminal is an error, as there is no end of input.
+        while block := screen.read(65536):
+            drawn += block
+    assert process.wait() == 0
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())

@@ -4,6 +4,7 @@ import asyncio
 import collections
 import os
 import random
+import re
 import sys
 from pathlib import Path
 
@@ -82,6 +83,36 @@ async def test_a_kill_cuts_few_large_files(repository: Repository, seed: int) ->
         await killed_when_stalled(proxy, command, repository.environment(proxy.endpoint))
     assert len(objects_in(repository)) >= 4 + (budget - MIB) // (10 * MIB) - 2
     await publish_the_rest(repository, directory)
+
+
+@pytest.mark.parametrize("seed", [SEED])
+async def test_a_large_file_goes_on_with_its_parts(repository: Repository, seed: int) -> None:
+    directory = repository.model(weights=70 * MIB)
+    command = [sys.executable, "-m", "mmm_cli", "publish", str(directory), repository.uri, "--version", "1"]
+    # Six parts of 8 MiB are on their way at any time, so some of the nine are there by then, and not all.
+    budget = random.Random(seed).randrange(54 * MIB, 62 * MIB)
+    async with StallingProxy(repository.server.endpoint, budget) as proxy:
+        await killed_when_stalled(proxy, command, repository.environment(proxy.endpoint))
+    there = parts_in(repository)
+    assert there
+    async with StallingProxy(repository.server.endpoint) as proxy:
+        published = await publish(directory, repository.uri, "1", repository.at(proxy.endpoint))
+    assert parts_sent(proxy) == {str(number): 1 for number in range(1, 10) if str(number) not in there}
+    assert published.sent_bytes <= published.manifest.total_bytes - (len(there) - 1) * 8 * MIB
+    await verify_version(repository.uri, "1", repository.storage)
+    assert not parts_in(repository), "nothing is left that nobody sees"
+
+
+def parts_in(repository: Repository) -> set[str]:
+    """The numbers of the parts that the server keeps for uploads that never ended."""
+    uploads = repository.server.directory / "data" / repository.bucket / ".sgwtmp"
+    return {path.name for path in uploads.rglob("*") if path.is_file() and path.name.isdigit()}
+
+
+def parts_sent(proxy: StallingProxy) -> "collections.Counter[str]":
+    """How often each part of a large file was sent."""
+    numbers = (re.search(r"partNumber=(\d+)", path) for method, path in proxy.requests if method == "PUT")
+    return collections.Counter(found[1] for found in numbers if found)
 
 
 async def publish_the_rest(repository: Repository, directory: Path) -> None:

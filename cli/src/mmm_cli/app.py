@@ -1,5 +1,7 @@
 """The commands of `mmm`."""
 
+from collections.abc import Callable
+
 import typer
 
 from mmm_cli.init import init_command
@@ -17,12 +19,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("publish")(publish_command)
-app.command("versions")(versions_command)
-app.command("verify")(verify_command)
-app.command("pull")(pull_command)
-app.command("init")(init_command)
-app.command("validate")(validate_command)
+COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
+    ("publish", publish_command, "Make a directory a new version."),
+    ("versions", versions_command, "List the versions of a model."),
+    ("verify", verify_command, "Compare every byte of a version or directory with its manifest."),
+    ("pull", pull_command, "Bring a version to this machine."),
+    ("init", init_command, "Write a first MultimodalModel for a model."),
+    ("validate", validate_command, "Check MultimodalModels without a cluster."),
+)
+for name, function, summary in COMMANDS:
+    app.command(name, short_help=summary)(function)
 
 
 @app.callback()

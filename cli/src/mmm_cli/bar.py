@@ -44,6 +44,9 @@ def progress_bar() -> Iterator[OnProgress]:
         def show(progress: Progress) -> None:
             if progress.phase not in tasks:
                 tasks[progress.phase] = bar.add_task(WORDS[progress.phase], total=None)
-            bar.update(tasks[progress.phase], completed=progress.done_bytes, total=progress.total_bytes or None)
+            # What was there already counts neither as done nor as to do: it would make the rate and the rest untrue.
+            done = progress.done_bytes - progress.reused_bytes
+            total = progress.total_bytes - progress.reused_bytes
+            bar.update(tasks[progress.phase], completed=done, total=total or None)
 
         yield show

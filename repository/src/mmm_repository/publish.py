@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from mmm_repository.directory import LocalModel, check_model, entry_of, scan
 from mmm_repository.errors import RepositoryError, VersionExists
+from mmm_repository.leftovers import ANSWER_SECONDS
 from mmm_repository.manifest import (
     MANIFEST_NAME,
     MAX_MANIFEST_BYTES,
@@ -25,14 +26,13 @@ from mmm_repository.manifest import (
 )
 from mmm_repository.progress import OnProgress, Phase, ProgressMeter, ignore_progress
 from mmm_repository.resolve import read_manifest, read_manifest_if_any
+from mmm_repository.resume import cut_uploads
 from mmm_repository.storage import Address, StorageOptions, check_version, parse_uri
 from mmm_repository.store import ObjectAlreadyThere, Store, open_store
 from mmm_repository.threads import in_thread, run_all
 from mmm_repository.upload import Upload, confirm, send_files
 
 PARALLEL_HASHES = 2
-# A part's answer comes when all of it has gone up a line that may be slow, and is shared with the other parts.
-ANSWER_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,16 @@ async def publish(  # noqa: PLR0913  each is a choice of whoever publishes
     store = open_store(address, patient(storage), create=True)
     await check_is_new(store, address, version, manifest)
     elsewhere = await keys_by_hash(store, address, from_version) if from_version else {}
-    upload = Upload(model.root, store, address.version_key(version), manifest, elsewhere)
+    prefix = address.version_key(version)
+    cut = await cut_uploads(address, storage, prefix)
+    upload = Upload(model.root, store, prefix, manifest, elsewhere, cut)
     stored = await send_files(upload, progress)
     await confirm(upload, stored.tags)
     await seal(upload, address, version)
     # Another publisher of the same version may have been sending while this one sealed; better told now than on
     # the day of a rollout. Nothing wrong would be served: the digest is compared on every fetch.
     await confirm(upload, stored.tags)
+    await cut.clear()
     return PublishedVersion(
         version, manifest.digest, manifest, stored.sent_bytes, model.skipped, copied_bytes=stored.copied_bytes
     )

@@ -1,12 +1,14 @@
 """Put the files of a version into the store, sending only what is not there already.
 
 Small files go first, many at a time; then the large ones, few at a time with many parts each, so that a publish that
-is killed has few files cut in two. Each object records its own hash: one listing and the recorded hashes tell what an
-earlier attempt has left, and what another version has that only needs to be copied within the store.
+is killed has few files cut in two (`resume` goes on with those). Each object records its own hash: one listing and the
+recorded hashes tell what an earlier attempt has left, and what another version has that only needs to be copied within
+the store.
 """
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from mmm_repository.errors import EndpointUnreachable, RepositoryError
 from mmm_repository.manifest import FileEntry, Manifest
 from mmm_repository.parts import Source, contents
 from mmm_repository.progress import OnProgress, Phase, ProgressMeter
+from mmm_repository.resume import CutUploads
 from mmm_repository.store import ObjectMissing, ObjectStat, Store
 from mmm_repository.threads import in_thread, run_all
 
@@ -32,13 +35,17 @@ PAUSES_SECONDS = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 @dataclass(frozen=True)
 class Upload:
-    """Everything that sending one version's files needs; `elsewhere` has keys in the store by their content's hash."""
+    """Everything that sending one version's files needs.
+
+    `elsewhere` has keys in the store by their content's hash, `cut` what a killed publish left of large files.
+    """
 
     root: Path
     store: Store
     prefix: str
     manifest: Manifest
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    cut: CutUploads = field(default_factory=CutUploads)
 
     def key(self, path: str) -> str:
         """Where a file of the version lies."""
@@ -93,8 +100,23 @@ class UploadJob:
             self.stored.copied_bytes += entry.size
             self._meter.add(entry.size, reused=True)
         else:
-            self.stored.tags[entry.path] = await send(self._upload, entry, self._meter.add)
-            self.stored.sent_bytes += entry.size
+            self.stored.tags[entry.path] = await self._finished(entry) or await self._sent(entry)
+
+    async def _finished(self, entry: FileEntry) -> str | None:
+        """The tag of a file of which parts were there; None if there were none, or what came of them is another."""
+        upload, key = self._upload, self._upload.key(entry.path)
+        sent = await upload.cut.go_on(key, upload.root / entry.path, entry, self._meter)
+        if sent is None:
+            return None
+        self.stored.sent_bytes += sent
+        stat = await is_there(upload, entry)
+        if stat is None:
+            self._meter.add(-entry.size)
+        return stat.tag if stat else None
+
+    async def _sent(self, entry: FileEntry) -> str | None:
+        self.stored.sent_bytes += entry.size
+        return await send(self._upload, entry, self._meter.add)
 
 
 async def is_there(upload: Upload, entry: FileEntry) -> ObjectStat | None:
@@ -153,30 +175,38 @@ class FileParts:
         self._part_bytes = part_bytes
         self._count = count
         self._failure: Exception | None = None
+        self._on_their_way: deque[int] = deque()
 
     async def send_to(self, upload: Upload) -> str | None:
         """The tag of the file, once stored."""
         try:
-            return await upload.store.write_stream(
+            tag = await upload.store.write_stream(
                 upload.key(self._entry.path),
                 self._parts(),
                 self._entry.sha256,
                 part_bytes=self._part_bytes,
                 parallel_parts=PARALLEL_PARTS,
             )
+            self._count(sum(self._on_their_way))
+            return tag
         except (RepositoryError, ObjectMissing) as error:
             # The store's client reports a failing source in its own words.
             if self._failure is not None:
                 raise self._failure from None
             if isinstance(error, RepositoryError):
                 raise
-        return await completed(upload, self._entry)
+        tag = await completed(upload, self._entry)
+        self._count(sum(self._on_their_way))
+        return tag
 
     async def _parts(self) -> AsyncIterator[bytes]:
         try:
             async for part in self._checked_parts():
+                self._on_their_way.append(len(part))
                 yield part
-                self._count(len(part))
+                # Only so many are on their way at once: who asks for another has sent the first of them.
+                if len(self._on_their_way) > PARALLEL_PARTS:
+                    self._count(self._on_their_way.popleft())
         except (RepositoryError, OSError) as error:
             self._failure = error
             raise

@@ -51,7 +51,7 @@ def test_the_command_line_needs_neither_cluster_nor_server_libraries() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
 
 
-@pytest.mark.parametrize("command", ["publish", "versions", "verify"])
+@pytest.mark.parametrize("command", ["publish", "versions", "verify", "pull"])
 def test_every_command_explains_itself(command: str) -> None:
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
@@ -65,6 +65,9 @@ def test_every_command_explains_itself(command: str) -> None:
         ["publish", "dir", "s3://models/x"],
         ["versions"],
         ["verify"],
+        ["pull"],
+        ["init"],
+        ["validate"],
         ["unknown"],
         ["versions", "x", "-o", "xml"],
     ],
