@@ -3,7 +3,7 @@
 import asyncio
 import math
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -16,13 +16,14 @@ from mmm_operator import names
 from mmm_operator.errors import KubeError, Transient
 from mmm_operator.kube import answers, resources
 from mmm_operator.kube.connection import connection_of, load_configuration
-from mmm_operator.kube.port import Connection, Listed
+from mmm_operator.kube.port import Connection, Listed, Versions
+from mmm_operator.kube.store import Id, Seen, seen, version_of
 from mmm_operator.kube.throttle import Throttle
 from mmm_operator.snapshot import Manifest, Ref
 from mmm_operator.version import version
 
 CALLS_AT_A_TIME = 16
-PAGE = 500
+PAGE = 250
 JSON = "application/json"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -111,23 +112,35 @@ class KubeClient:
         """The object, or None."""
         return await self._call(Call("GET", resources.path(ref.kind, ref.namespace, ref.name), f"get {ref}"))
 
-    async def list(self, kind: str, namespace: str | None, *, bare: bool = False, name: str = "") -> Listed:
+    async def list(self, kind: str, namespace: str | None, name: str = "") -> Listed:
         """All objects of a kind that can be ours, or the one of that `name`, with the version of the list."""
-        query: dict[str, Any] = {"limit": PAGE, "labelSelector": resources.selector(kind)}
-        if name:
-            query["fieldSelector"] = f"metadata.name={name}"
-        found: list[Manifest] = []
+        found, version = list[Seen](), 0
+        async for page in self._pages(kind, namespace, JSON, f"metadata.name={name}" if name else ""):
+            # At once, so that only one page at a time is there in full.
+            found += [seen(kind, item) for item in page["items"]]
+            version = version_of(page["metadata"])
+        return Listed(tuple(found), version)
+
+    async def versions(self, kind: str, namespace: str | None) -> Versions:
+        """The versions of all objects of a kind that can be ours."""
+        found, version = dict[Id, int](), 0
+        async for page in self._pages(kind, namespace, METADATA):
+            metas = [item["metadata"] for item in page["items"] or ()]  # null, when there is none
+            found |= {Id(kind, meta["namespace"], meta["name"]): version_of(meta) for meta in metas}
+            version = version_of(page["metadata"])
+        return Versions(found, version)
+
+    async def _pages(self, kind: str, namespace: str | None, accept: str, fields: str = "") -> AsyncIterator[Manifest]:
+        where, what = resources.path(kind, namespace), f"list {kind}"
+        query = {"limit": PAGE, "labelSelector": resources.selector(kind), "fieldSelector": fields, "continue": ""}
         while True:
-            accept = METADATA if bare else JSON
-            page = await self._call(
-                Call("GET", resources.path(kind, namespace), f"list {kind}", query=query, accept=accept)
-            )
+            page = await self._call(Call("GET", where, what, query=query, accept=accept))
             if page is None:
-                raise KubeError(f"list {kind}: the API server does not know this kind", status=404)
-            found += page["items"] or ()  # null, when bare and empty
-            query["continue"] = page["metadata"].get("continue")
+                raise KubeError(f"{what}: the API server does not know this kind", status=404)
+            yield page
+            query["continue"] = page["metadata"].get("continue") or ""
             if not query["continue"]:
-                return Listed(tuple(found), int(page["metadata"]["resourceVersion"]))
+                return
 
     async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
         """The Warning events about one object."""

@@ -73,10 +73,10 @@ class Observer:
 
     async def is_current(self, key: Key) -> bool:
         """Whether the MultimodalModel still is as the store shows it; afterwards the store shows it as it is."""
-        listed = await self._kube.list(names.KIND, key.namespace, name=key.name)
+        listed = await self._kube.list(names.KIND, key.namespace, key.name)
         if not listed.items:
             return not self._store.remove(Id(names.KIND, key.namespace, key.name), listed.version)
-        return not self._store.put(seen(names.KIND, listed.items[0]))
+        return not self._store.put(listed.items[0])
 
     async def _look_up(self, doubtful: Iterable[Ref]) -> list[Manifest]:
         refs = sorted(doubtful)

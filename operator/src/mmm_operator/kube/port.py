@@ -9,13 +9,21 @@ from typing import NamedTuple, Protocol
 
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
+from mmm_operator.kube.store import Id, Seen
 from mmm_operator.snapshot import Key, Manifest, Ref, Resolution, ServerReport
 
 
 class Listed(NamedTuple):
     """The objects of a kind as they were together at one moment, which `version` names."""
 
-    items: tuple[Manifest, ...]
+    items: tuple[Seen, ...]
+    version: int
+
+
+class Versions(NamedTuple):
+    """Of all objects of a kind, their own versions at the moment that `version` names."""
+
+    of: Mapping[Id, int]
     version: int
 
 
@@ -25,11 +33,11 @@ class Kube(Protocol):
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or None."""
 
-    async def list(self, kind: str, namespace: str | None, *, bare: bool = False, name: str = "") -> Listed:
-        """All objects of a kind that can be ours, or the one of that `name`; `bare`: their metadata alone.
+    async def list(self, kind: str, namespace: str | None, name: str = "") -> Listed:
+        """All objects of a kind that can be ours, or the one of that `name`; the namespace None means everywhere."""
 
-        The namespace None means everywhere.
-        """
+    async def versions(self, kind: str, namespace: str | None) -> Versions:
+        """The same objects, their versions only: a hundredth of the bytes."""
 
     async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
         """The Warning events about one object."""

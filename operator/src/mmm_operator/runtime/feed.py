@@ -14,9 +14,9 @@ from typing import Any, Protocol
 
 from mmm_operator import names
 from mmm_operator.errors import KubeError
-from mmm_operator.kube.port import Kube, Listed
+from mmm_operator.kube.port import Kube
 from mmm_operator.kube.resources import WATCHED
-from mmm_operator.kube.store import Id, Seen, Store, seen
+from mmm_operator.kube.store import Seen, Store
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key
@@ -56,7 +56,7 @@ class Feed:
         """List everything; only after all of it is known is anybody asked to look."""
         concerned: set[Key] = set()
         for kind, namespace in self._scopes:
-            concerned |= self._replace(kind, namespace, await self._kube.list(kind, namespace))
+            concerned |= self._store.replace(kind, namespace, *await self._kube.list(kind, namespace))
         for key in sorted(concerned):
             self._notice(key, fresh=False)
         self._sweep_in(FIRST_SWEEP_SECONDS)
@@ -99,27 +99,17 @@ class Feed:
                 await asyncio.wait_for(self._hurry.wait(), min(left, self._period))
 
     async def _sweep(self, kind: str, namespace: str | None) -> None:
-        bare = await self._kube.list(kind, namespace, bare=True)
-        if not self._missed(kind, namespace, bare):
+        found = await self._kube.versions(kind, namespace)
+        if not self._store.missed(kind, namespace, *found):
             return
         await asyncio.sleep(LAG_SECONDS)
-        if missed := self._missed(kind, namespace, bare):
+        if missed := self._store.missed(kind, namespace, *found):
             self._metrics.missed.inc(len(missed))
             where = namespace or "all namespaces"
             log.warning("the watch of %s in %s missed %d objects, all are read again", kind, where, len(missed))
-            concerned = self._replace(kind, namespace, await self._kube.list(kind, namespace))
+            concerned = self._store.replace(kind, namespace, *await self._kube.list(kind, namespace))
             for key in concerned:
                 self._notice(key)
-
-    def _missed(self, kind: str, namespace: str | None, bare: Listed) -> set[Id]:
-        versions = {}
-        for item in bare.items:
-            meta = item["metadata"]
-            versions[Id(kind, meta["namespace"], meta["name"])] = int(meta["resourceVersion"])
-        return self._store.missed(kind, namespace, versions, bare.version)
-
-    def _replace(self, kind: str, namespace: str | None, listed: Listed) -> set[Key]:
-        return self._store.replace(kind, namespace, (seen(kind, item) for item in listed.items), listed.version)
 
 
 def _now() -> float:

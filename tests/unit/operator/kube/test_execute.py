@@ -10,7 +10,7 @@ from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import ObjectMeta
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Refused, Transient
 from mmm_operator.kube.execute import Doubtful, Executor
-from mmm_operator.kube.port import Listed
+from mmm_operator.kube.port import Listed, Versions
 from mmm_operator.kube.store import Id, Store
 from mmm_operator.plan import Apply, Delete, Event, Plan
 from mmm_operator.snapshot import Key, Manifest, Ref, Snapshot
@@ -60,7 +60,10 @@ class ApiServer:
     async def get(self, ref: Ref) -> Manifest | None:
         raise AssertionError("execute only writes")
 
-    async def list(self, kind: str, namespace: str | None, *, bare: bool = False, name: str = "") -> Listed:
+    async def list(self, kind: str, namespace: str | None, name: str = "") -> Listed:
+        raise AssertionError("execute only writes")
+
+    async def versions(self, kind: str, namespace: str | None) -> Versions:
         raise AssertionError("execute only writes")
 
     async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
