@@ -7,12 +7,14 @@ from typing import Any
 import boto3
 import pytest
 
+from dev.localcluster.s3 import S3Server
 from mmm_repository import FileEntry, Phase, Progress, StorageOptions, publish, verify_version
 from mmm_repository.leftovers import Refused, base_of, behind_proxy, open_leftovers
 from mmm_repository.progress import ProgressMeter, ignore_progress
 from mmm_repository.resume import cut_uploads
 from mmm_repository.storage import parse_uri
 from tests.repository import faults
+from tests.repository.chaos.servers import moto
 from tests.repository.conftest import Repository
 from tests.repository.samples import MIB
 from tests.repository.test_kills import parts_in, parts_sent
@@ -25,20 +27,23 @@ ENTRY = FileEntry(path="model.safetensors", size=30 * MIB, sha256="0" * 64)
 
 def begin(repository: Repository, content: bytes, *numbers: int, sha256: str | None = None) -> None:
     """Leave an upload of the content in the bucket, with only these parts of it."""
-    server = repository.server
+    begin_at(repository.server.endpoint, repository.bucket, content, *numbers, sha256=sha256)
+
+
+def begin_at(endpoint: str, bucket: str, content: bytes, *numbers: int, sha256: str | None = None) -> None:
+    """The same at any server that takes the keys of the tests."""
     client: Any = boto3.client(
         "s3",
-        endpoint_url=server.endpoint,
-        region_name=server.region,
-        aws_access_key_id=server.access_key,
-        aws_secret_access_key=server.secret_key,
+        endpoint_url=endpoint,
+        region_name=S3Server.region,
+        aws_access_key_id=S3Server.access_key,
+        aws_secret_access_key=S3Server.secret_key,
     )
     recorded = {"sha256": sha256 or hashlib.sha256(content).hexdigest()}
-    named = {"Bucket": repository.bucket, "Key": KEY}
-    upload = client.create_multipart_upload(**named, Metadata=recorded)["UploadId"]
+    upload = client.create_multipart_upload(Bucket=bucket, Key=KEY, Metadata=recorded)["UploadId"]
     for number in numbers:
         part = content[(number - 1) * PART : number * PART]
-        client.upload_part(**named, UploadId=upload, PartNumber=number, Body=part)
+        client.upload_part(Bucket=bucket, Key=KEY, UploadId=upload, PartNumber=number, Body=part)
 
 
 async def publish_counting(repository: Repository, directory: Path) -> set[int]:
@@ -95,6 +100,19 @@ async def test_nobody_else_s_upload_is_touched(repository: Repository, directory
     begin(repository, content, 1)
     await publish(directory, repository.uri, "10", repository.storage)
     assert parts_in(repository) == {"1"}
+
+
+async def test_another_kind_of_server_tells_the_same(directory: Path, content: bytes) -> None:
+    """Of other descent than the one of all other tests: parts, tags and the order to put them together."""
+    with moto("models") as store:
+        asking = open_leftovers(parse_uri("s3://models/clip"), store.options())
+        assert asking is not None
+        begin_at(store.endpoint, "models", content, 1, 3)
+        async with faults.StallingProxy(store.endpoint) as proxy:
+            await publish(directory, "s3://models/clip", "1", store.options(proxy.endpoint))
+        await verify_version("s3://models/clip", "1", store.options())
+        assert set(parts_sent(proxy)) == {"2", "4"}
+        assert asking.uploads("clip/1") == {}
 
 
 def test_where_nobody_can_be_asked(repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ MAX_ANSWER_BYTES = 16 * 2**20
 ATTEMPTS = 3
 # A part's answer comes when all of it has gone up a line that may be slow, and is shared with the other parts.
 ANSWER_SECONDS = 600.0
-UPLOAD = re.compile(r"<Upload>.*?<Key>([^<]*)</Key>.*?<UploadId>([^<]*)</UploadId>.*?</Upload>", re.DOTALL)
+UPLOAD = re.compile(r"<Upload>(.*?)</Upload>", re.DOTALL)
 PART = re.compile(r"<Part>(.*?)</Part>", re.DOTALL)
 NEXT = re.compile(r"<NextPartNumberMarker>(\d+)</NextPartNumberMarker>")
 TRUNCATED = "<IsTruncated>true</IsTruncated>"
@@ -54,8 +54,8 @@ class Leftovers:
         """The ids of the uploads below `prefix + "/"`, by the key of the object."""
         found: dict[str, list[str]] = {}
         text = self._ask("GET", "", {"uploads": "", "prefix": f"{prefix}/"})
-        for key, upload in UPLOAD.findall(text):
-            found.setdefault(html.unescape(key), []).append(html.unescape(upload))
+        for upload in UPLOAD.findall(text):
+            found.setdefault(value_of("Key", upload), []).append(value_of("UploadId", upload))
         return found
 
     def parts(self, key: str, upload: str) -> dict[int, Part]:
