@@ -39,7 +39,7 @@ integration: setup tools ## the operator against a real API server; chart and ge
 .PHONY: chaos
 chaos: setup tools ## every crash, fault and misuse that is known (40 minutes); writes docs/chaos-report.md
 	rm -f build/chaos/plans.jsonl
-	CHAOS_SIZE=full $(PYTEST) tests/chaos || failed=1; python -m tests.chaos.report; exit $${failed:-0}
+	CHAOS_SIZE=full $(PYTEST) tests/chaos || failed=1; CHAOS_SIZE=full python -m tests.chaos.report; exit $${failed:-0}
 
 .PHONY: chaos-slice
 chaos-slice: setup tools ## a sample of them

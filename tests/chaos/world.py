@@ -23,6 +23,8 @@ from tests.integration.objects import MERGE, READY, STRATEGIC, is_ready
 
 T = TypeVar("T")
 
+LINGER_SECONDS = 0.2
+
 WATCHED = (names.KIND, *WATCHED_CHILDREN)
 
 
@@ -80,6 +82,8 @@ class Api:
         connector = aiohttp.TCPConnector(ssl=entrance.context(administrator=True), limit=0)
         async with aiohttp.ClientSession(entrance.server, connector=connector, read_bufsize=2**22) as session:
             yield cls(session)
+        # Connections with TLS end a few turns of the loop later, and the loop of a test may end right now.
+        await asyncio.sleep(LINGER_SECONDS)
 
     async def get(self, ref: Id) -> Manifest | None:
         """The object as it is now."""
