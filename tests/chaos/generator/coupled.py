@@ -153,9 +153,17 @@ def _deadlines() -> Iterator[Move]:
         yield _group("rollout", {"minReadySeconds": ready, "progressDeadlineSeconds": deadline}, good)
 
 
+Wishes = dict[str, tuple[str, Callable[[Spec], None]]]
+
+
 def hopeless_moves(schema: Schema, offer: Offer) -> Iterator[Move]:
     """What the API server takes although it cannot come true, each of another kind."""
-    wishes: dict[str, tuple[str, Callable[[Spec], None]]] = {
+    for name, (field, wish) in {**_not_stored(offer), **_not_to_be_run()}.items():
+        yield Move(name, field, Verdict.HOPELESS, _wishing(wish))
+
+
+def _not_stored(offer: Offer) -> Wishes:
+    return {
         "a version that is not there": ("model.version", lambda spec: _model(spec, version="no-such-version")),
         "a model that is not there": ("model.uri", lambda spec: _model(spec, uri="s3://models/no-such-model")),
         "a bucket that is not there": ("model.uri", lambda spec: _model(spec, uri="s3://no-such-bucket/model")),
@@ -183,6 +191,11 @@ def hopeless_moves(schema: Schema, offer: Offer) -> Iterator[Move]:
             "storage.insecureSkipTLSVerify",
             lambda spec: _storage(spec, endpoint=_https(offer), insecureSkipTLSVerify=True),
         ),
+    }
+
+
+def _not_to_be_run() -> Wishes:
+    return {
         "a priority class that is not there": (
             "priorityClassName",
             lambda spec: _top(spec, "priorityClassName", "nobody"),
@@ -221,8 +234,6 @@ def hopeless_moves(schema: Schema, offer: Offer) -> Iterator[Move]:
             lambda spec: _service(spec, "annotations", {"no key!": "x"}),
         ),
     }
-    for name, (field, wish) in wishes.items():
-        yield Move(name, field, Verdict.HOPELESS, _wishing(wish))
 
 
 def _wishing(wish: Callable[[Spec], None]) -> Callable[[Spec], Spec | None]:
