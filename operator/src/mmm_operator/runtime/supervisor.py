@@ -102,6 +102,12 @@ def _pause(attempt: int) -> float:
     return random.uniform(SHORTEST_PAUSE_SECONDS, longest)
 
 
+def _tell(_: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    # Where several watches fail at once kopf raises for the first one and leaves the others to asyncio, which would
+    # call each an error of the program.
+    log.warning("a watch ended too: %s", context.get("exception") or context["message"])
+
+
 def _now() -> float:
     return asyncio.get_running_loop().time()
 
@@ -145,6 +151,7 @@ class WatchHost:
 
     async def _watch(self) -> None:
         self._own = loop = asyncio.get_running_loop()
+        loop.set_exception_handler(_tell)
         flag = asyncio.Event()
         self._stop = lambda: loop.call_soon_threadsafe(flag.set)
         if self._stopped.is_set():
