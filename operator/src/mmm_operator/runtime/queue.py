@@ -19,9 +19,13 @@ SHARE = 4
 
 
 class Later(NamedTuple):
-    """When to line up, and in which lane."""
+    """When to line up, and in which lane.
 
-    timer: asyncio.TimerHandle
+    The handle does not know when: uvloop gives a plain one for what is due at once.
+    """
+
+    due: float
+    timer: asyncio.Handle
     fresh: bool
 
 
@@ -126,9 +130,9 @@ class WorkQueue:
         before, due = self._later.get(key), loop.time() + delay
         if before is not None:
             # One run for both wishes: as early as the earlier one, and as important as the more important one.
-            due, fresh = min(due, before.timer.when()), fresh or before.fresh
+            due, fresh = min(due, before.due), fresh or before.fresh
             before.timer.cancel()
-        self._later[key] = Later(loop.call_at(due, self._due, key), fresh)
+        self._later[key] = Later(due, loop.call_at(due, self._due, key), fresh)
 
     def _due(self, key: Key) -> None:
         self.add(key, fresh=self._later.pop(key).fresh)

@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import pytest
+import uvloop
 
 from mmm_operator.runtime.queue import LONGEST_BACKOFF_SECONDS, SHARE, WorkQueue
 from mmm_operator.snapshot import Key
@@ -297,3 +298,13 @@ def test_what_is_new_stays_so_when_it_comes_with_a_delay() -> None:
         return await Worker(queue).for_seconds(10)
 
     assert run(scenario()) == [B, A, C]
+
+
+def test_what_is_due_this_very_moment_can_be_asked_for_again() -> None:
+    async def scenario() -> Key:
+        queue = WorkQueue()
+        for delay in (1e-9, 1e-9, 5.0):
+            queue.add(A, delay)
+        return await queue.get()
+
+    assert uvloop.run(scenario()) == A
