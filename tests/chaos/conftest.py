@@ -19,7 +19,8 @@ from tests.chaos.size import FULL
 from tests.chaos.trail import Trail
 from tests.chaos.world import Entrance
 from tests.integration.bucket import BUCKET, Bucket
-from tests.integration.conftest import CRD, account, api, make_mmm
+from tests.integration.conftest import CRD, account, api, established, make_mmm
+from tests.integration.objects import eventually
 from tests.integration.operator_process import Operator
 
 __all__ = ["account", "api", "ground", "make_mmm", "open_stage", "versions"]
@@ -38,7 +39,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     try:
         cluster.up(node=False)
         cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-        cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+        eventually(lambda: established(cluster))
         yield cluster
     finally:
         cluster.down()

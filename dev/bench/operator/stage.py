@@ -16,6 +16,8 @@ from dev.localcluster.controlplane import Tuning
 from dev.localcluster.s3 import S3Server
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import BUCKET, Bucket
+from tests.integration.conftest import established
+from tests.integration.objects import eventually
 from tests.integration.operator_process import Operator, install_account
 
 CRD = Path(__file__).resolve().parents[3] / "crds" / "multimodalmodels.serving.multimodal.dev.yaml"
@@ -90,7 +92,7 @@ def open_stage(scheduler: bool = False) -> Iterator[Stage]:
 
 def _prepare(cluster: LocalCluster, bucket: Bucket) -> None:
     cluster.kubectl("apply", "--server-side", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+    eventually(lambda: established(cluster))
     # The autoscaler learns of new kinds every 30 s only; started anew it knows ours, as it does in any grown cluster.
     processes.stop(cluster.layout.run / "kube-controller-manager")
     cluster.up(node=False)
