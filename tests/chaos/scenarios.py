@@ -6,6 +6,8 @@ A story waits for what it caused before it goes on, so that it is the same one h
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from mmm_operator import names
+from mmm_operator.snapshot import Manifest
 from tests.chaos.stage import Stage
 
 Story = Callable[[Stage], Awaitable[None]]
@@ -53,9 +55,13 @@ async def three_versions(stage: Stage) -> None:
     await stage.create(replicas=2, revisionHistoryLimit=1)
     await stage.settled()
     await stage.edit(model={"version": "2"})
-    await stage.until(lambda: stage.deployment("2"), "a Deployment of version 2")
+    await stage.until(lambda: _pods_of(stage, "2"), "a pod of version 2")
     await stage.edit(model={"version": "3"})
     await stage.settled("3")
+
+
+def _pods_of(stage: Stage, version: str) -> list[Manifest]:
+    return [pod for pod in stage.children("Pod") if pod["metadata"]["labels"].get(names.LABEL_VERSION) == version]
 
 
 async def scale_up_and_down(stage: Stage) -> None:

@@ -22,11 +22,13 @@ from tests.chaos.writers import Storm, write_politely
 from tests.integration.operator_process import Operator
 
 CONVERGE_SECONDS = 30.0
+AUTOSCALER_SECONDS = 60.0
 WISHES: tuple[Spec, ...] = (
     {"replicas": 1},
     {"replicas": 2},
     {"replicas": 2, "autoscaling": {"minReplicas": 1, "maxReplicas": 4}},
 )
+AUTOSCALED = 2
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,16 @@ async def spaces(entrance: Entrance, place: Callable[[World], Place], prefix: st
             await space.create({**ground.offer.start(), **wish})
         for space in found:
             await space.at_rest(ready=True)
+        # The controllers' autoscaler comes by every 15 s: what it says then is news, whatever else happens.
+        soon = time.monotonic() + AUTOSCALER_SECONDS
+        await found[AUTOSCALED].until(lambda: autoscaler_spoke(found[AUTOSCALED]), soon, "a word of the autoscaler")
+        await found[AUTOSCALED].at_rest(ready=True)
         yield found
+
+
+def autoscaler_spoke(space: Space) -> bool:
+    conditions = space.mmm().get("status", {}).get("conditions", ())
+    return any(item["type"] == "AutoscalingActive" and item["status"] != "Unknown" for item in conditions)
 
 
 def everything(found: list[Space]) -> Iterator[Id]:

@@ -221,9 +221,12 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     conditions = {c["type"]: c for s in scalers for c in s.get("status", {}).get("conditions", ())}
     for name in ("AbleToScale", "ScalingActive"):
         condition = conditions.get(name)
-        disabled = condition is not None and condition.get("reason") == "ScalingDisabled"
-        if condition is None or (condition["status"] != "True" and not disabled and not facts.available):
-            # What it says of pods that are not there yet, say that they have no metrics, is no news.
+        said = condition.get("reason") if condition is not None else ""
+        disabled = said == "ScalingDisabled"
+        # What it says of pods that are not there yet, say that they have no metrics, is no news; nor is that it looked
+        # before our status named them.
+        early = said == "InvalidSelector" or not (disabled or facts.available)
+        if condition is None or (condition["status"] != "True" and early):
             return "Unknown", Reason.AUTOSCALER_PENDING, "the autoscaler has nothing to go by before a pod is ready"
         if condition["status"] != "True":
             reason = Reason.SCALED_TO_ZERO if disabled else Reason.METRICS_UNAVAILABLE

@@ -351,6 +351,11 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         {"AutoscalingActive": ("Unknown", "AutoscalerPending")},
     ),
     (
+        "the autoscaler came before the status",
+        autoscaled(AbleToScale=("True", "Ok"), ScalingActive=("False", "InvalidSelector")),
+        {"AutoscalingActive": ("Unknown", "AutoscalerPending")},
+    ),
+    (
         "the autoscaler rests at zero",
         autoscaled(AbleToScale=("True", "Ok"), ScalingActive=("False", "ScalingDisabled")),
         {"AutoscalingActive": ("False", "ScaledToZero")},
