@@ -57,6 +57,11 @@ async def spaces(entrance: Entrance, place: Callable[[World], Place], prefix: st
         yield found
 
 
+def is_word(write: str) -> bool:
+    """Whether it tells people of something and changes nothing."""
+    return write.startswith(("patch multimodalmodels/status ", "create events "))
+
+
 def autoscaler_spoke(space: Space) -> bool:
     conditions = space.mmm().get("status", {}).get("conditions", ())
     return any(item["type"] == "AutoscalingActive" and item["status"] != "Unknown" for item in conditions)
@@ -134,6 +139,9 @@ async def test_who_keeps_to_their_own_fields_costs_no_write(
         count = await write_politely(api, sorted(everything(found)), seconds(3, 60))
         await asyncio.sleep(1.0)
         writes = [str(write) for space in found for write in trail.writes(space.namespace, began)]
+        # The autoscaler, which has no metrics here, has its own things to say now and then, and they are passed on.
+        told = [str(write) for write in trail.writes(found[AUTOSCALED].namespace, began) if is_word(str(write))]
+        writes = [write for write in writes if write not in told]
     record("writers", "polite", "; ".join(writes))
     assert count > 10
     assert not writes, "\n".join([*writes, again("writers", "polite")])
