@@ -138,7 +138,8 @@ class Proxy:
         self._faults: list[tuple[Matches, Fault]] = []
         self._line_faults: list[tuple[Matches, LineFault]] = []
         self._connections: set[asyncio.Transport] = set()
-        self._runner = web.ServerRunner(web.Server(self._serve), handler_cancellation=True, shutdown_timeout=0.5)
+        # A watch whose reader is gone is over; nothing else would ever end it.
+        self._runner = web.ServerRunner(web.Server(self._serve, handler_cancellation=True), shutdown_timeout=0.5)
         self._site: web.TCPSite | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -205,19 +206,26 @@ class Proxy:
         self._connections.add(transport)
         asked = Request(request.method, request.path_qs, request.headers, await request.read())
         try:
-            reply = await self._faulty(tuple(self._faults), asked)
-            self._note(asked, reply.status)
+            reply = await self._reply(asked)
             if reply.lines is None:
                 return await _answer(request, reply)
             async with reply.lines as lines:
                 return await self._stream(request, asked, reply, lines)
         except (Dropped, aiohttp.ClientError, ConnectionError):
-            self._note(asked, 0)
             transport.abort()
             return web.Response(status=502)  # goes nowhere
         finally:
             if transport.is_closing():
                 self._connections.discard(transport)
+
+    async def _reply(self, request: Request) -> Reply:
+        status = 0
+        try:
+            reply = await self._faulty(tuple(self._faults), request)
+            status = reply.status
+            return reply
+        finally:  # also when the operator did not wait for the answer
+            self._note(request, status)
 
     def _note(self, request: Request, status: int) -> None:
         now = asyncio.get_running_loop().time()
