@@ -69,7 +69,11 @@
 - apiGroups: [""]
   resources: [secrets]
   verbs:
-    - get  # the one of spec.storage.credentialsSecretRef, to look into the repository
+    - get  # those that spec.storage names, to look into the repository
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs:
+    - get  # the one of spec.storage.caBundle, to look into the repository
 - apiGroups: ["events.k8s.io"]
   resources: [events]
   verbs:

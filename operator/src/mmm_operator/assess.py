@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from mmm_operator.api.conditions import ConditionStatus, ConditionType, Finding, Reason
+from mmm_operator.api.conditions import REASONS, ConditionStatus, ConditionType, Finding, Reason
 from mmm_operator.api.v1alpha1 import CacheType, Fallback
 from mmm_operator.diagnose import OWN_WORDS, has_fetched
 from mmm_operator.facts import Facts
@@ -237,6 +237,46 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     return "True", Reason.AUTOSCALER_ACTIVE, ""
 
 
+def _unheard(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    # Not looked yet: what an earlier process saw is still the best that is known.
+    if facts.snapshot.mmm is None or facts.snapshot.update is not None:
+        return None
+    stored = (c for c in facts.snapshot.status.conditions if c.type == ConditionType.UPDATE_AVAILABLE)
+    return next(((c.status, REASONS[c.reason], c.message) for c in stored if c.reason in REASONS), None)
+
+
+def _content_changed(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    resolution, update = facts.snapshot.resolution, facts.snapshot.update
+    if update is None or resolution is None or not update.changed:
+        return None
+    message = (
+        f"version {resolution.version} was {resolution.digest} and now is {update.changed}; the first one goes on "
+        "serving: publish what is new under a version of its own"
+    )
+    return "True", Reason.CONTENT_CHANGED, message
+
+
+def _newer_version(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    resolution, update = facts.snapshot.resolution, facts.snapshot.update
+    if update is None or resolution is None or not update.newer:
+        return None
+    message = f"version {update.newer} is there: write it in spec.model.version to serve it instead of "
+    return "True", Reason.NEW_VERSION, message + resolution.version
+
+
+def _cannot_look(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    update = facts.snapshot.update
+    return ("Unknown", *update.trouble) if update is not None and update.trouble else None
+
+
+def _up_to_date(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    update = facts.snapshot.update
+    if update is None or not facts.resolved:
+        return None
+    waiting = f"without a manifest yet: {', '.join(update.incomplete)}" if update.incomplete else ""
+    return "False", Reason.UP_TO_DATE, waiting
+
+
 def _update_blocked(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     asked = facts.snapshot.mmm is not None and facts.resolved
     if not facts.available or (asked and facts.serving == facts.target):
@@ -287,5 +327,6 @@ CHECKS: dict[ConditionType, tuple[Check, ...]] = {
     ConditionType.MODEL_CACHED: tuple(map(_with_claim, (_not_on_volume, _on_volume, _downloading))),
     ConditionType.CAPACITY_AVAILABLE: (_no_capacity, _capacity),
     ConditionType.AUTOSCALING_ACTIVE: (_autoscaler,),
+    ConditionType.UPDATE_AVAILABLE: (_unheard, _content_changed, _newer_version, _cannot_look, _up_to_date),
     ConditionType.DEGRADED: (_update_blocked, _on_cpu, _replicas_failing, _as_asked),
 }

@@ -43,6 +43,7 @@ MANAGED_BY = FIELD_MANAGER
 CONTAINER_SERVER = "server"
 CONTAINER_FETCHER = "model-fetcher"
 VOLUME_MODELS = "models"
+VOLUME_CA = "store-ca"
 VOLUME_TMP = "tmp"
 
 PORT_HTTP = 8080

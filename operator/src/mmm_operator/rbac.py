@@ -1,8 +1,8 @@
 """What the operator and its users may do, each verb with its reason; the chart's roles are made from it.
 
 No verb stands here that no code uses: a test lets a real API server say what was used, another takes away one verb
-after the other and looks at what breaks. The operator reads a Secret by its name only: it can neither list nor watch
-Secrets.
+after the other and looks at what breaks. The operator reads Secrets and ConfigMaps by their names only: it can
+neither list nor watch them.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,8 @@ OPERATOR = (
     _kept("networking.k8s.io", "networkpolicies", "spec.networkPolicy", "it was taken out of the spec"),
     _kept("", "persistentvolumeclaims", "cache.claimTemplate"),
     Grant("", "pods", {**_WATCHED, "watch": "who serves, and why another does not"}),
-    Grant("", "secrets", {"get": "the one of spec.storage.credentialsSecretRef, to look into the repository"}),
+    Grant("", "secrets", {"get": "those that spec.storage names, to look into the repository"}),
+    Grant("", "configmaps", {"get": "the one of spec.storage.caBundle, to look into the repository"}),
     Grant(
         "events.k8s.io",
         "events",

@@ -10,6 +10,7 @@ from mmm_operator.api.status import (
     MAX_FAILURES,
     Acceleration,
     LastFailure,
+    LatestVersion,
     ModelState,
     ModelStatus,
     Resolved,
@@ -21,7 +22,7 @@ from mmm_operator.assess import assess
 from mmm_operator.diagnose import failures
 from mmm_operator.facts import Facts
 from mmm_operator.plan import Event
-from mmm_operator.snapshot import ServerReport, Snapshot
+from mmm_operator.snapshot import ServerReport, Snapshot, Update
 
 # What a person wants to be told, and whether True is the good news.
 _TOLD: dict[str, bool] = {
@@ -31,6 +32,7 @@ _TOLD: dict[str, bool] = {
     ConditionType.MODEL_RESOLVED: True,
     ConditionType.CAPACITY_AVAILABLE: True,
     ConditionType.AUTOSCALING_ACTIVE: True,
+    ConditionType.UPDATE_AVAILABLE: False,
     ConditionType.STALLED: False,
     ConditionType.DEGRADED: False,
 }
@@ -123,6 +125,7 @@ _EXPECTED = {
         Reason.NO_READY_REPLICAS,
         Reason.WAITING_FOR_OLD_POD,
         Reason.WAITING_FOR_VOLUME,
+        Reason.NEW_VERSION,
     )
 }
 
@@ -138,7 +141,19 @@ def _report_model(facts: Facts, moment: str) -> ModelStatus:
     target = _model_state(facts, facts.target, old.target, moment)
     current = _model_state(facts, facts.serving, old.current, moment)
     replaced = old.current is not None and current is not None and old.current.revision != current.revision
-    return ModelStatus(current=current, target=target, previous=old.current if replaced else old.previous)
+    return ModelStatus(
+        current=current,
+        target=target,
+        previous=old.current if replaced else old.previous,
+        latest=_latest(facts.snapshot.update) or old.latest,
+    )
+
+
+def _latest(update: Update | None) -> LatestVersion | None:
+    if update is None or update.latest is None:
+        return None
+    version, digest = update.latest
+    return LatestVersion(version=version[:128], digest=digest)
 
 
 def _model_state(facts: Facts, revision: str, old: ModelState | None, moment: str) -> ModelState | None:

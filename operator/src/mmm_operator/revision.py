@@ -26,11 +26,11 @@ class Revision:
     image: str
 
 
-def revision_of(spec: Spec, digest: str, image: str) -> Revision:
-    """The revision that `spec` asks for, given the resolved digest and server image."""
-    content = {"digest": digest, "image": image, **_pod_inputs(spec)}
+def revision_of(spec: Spec, version: str, digest: str, image: str) -> Revision:
+    """The revision that `spec` asks for, given the resolved version and digest and the server image."""
+    content = {"digest": digest, "image": image, **_pod_inputs(spec, version)}
     hashed = hashlib.sha256(canonical_json(content)).hexdigest()
-    return Revision(hashed[: names.REVISION_LENGTH], spec.model.version, digest, image)
+    return Revision(hashed[: names.REVISION_LENGTH], version, digest, image)
 
 
 def canonical_json(content: Any) -> bytes:
@@ -43,9 +43,9 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(canonical_json(content)).hexdigest()[:16]
 
 
-def _pod_inputs(spec: Spec) -> dict[str, Any]:
+def _pod_inputs(spec: Spec, version: str) -> dict[str, Any]:
     parts = {
-        "model": {"uri": spec.model.uri, "version": spec.model.version, "tasks": sorted(spec.model.tasks)},
+        "model": {"uri": spec.model.uri, "version": version, "tasks": sorted(spec.model.tasks)},
         "servedName": spec.model.served_name,
         "storage": _departures(spec.storage),
         # A claim that grows is still the same claim to the pods.

@@ -63,6 +63,21 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
+class Update:
+    """What the repository has that does not serve: the answer to whether there is something to update to.
+
+    `newer` is a version after the wanted one, and `changed` the digest that now is under the wanted one. `latest` is
+    the newest version that is there, of whatever age. `trouble` says why nobody can tell.
+    """
+
+    latest: tuple[str, str] | None = None
+    newer: str = ""
+    changed: str = ""
+    incomplete: tuple[str, ...] = ()
+    trouble: tuple[Reason, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerReport:
     """The status page of one server pod."""
 
@@ -83,7 +98,7 @@ class Snapshot:
     `children` holds every object that the MultimodalModel controls, `foreign` the objects that have one
     of the names it needs but are controlled by somebody else. `refused` is the API server's word when
     it refused one of our writes in the last attempt (quota, admission). `pod_events` are the Warning events
-    of the pods that `diagnose.unexplained` names.
+    of the pods that `diagnose.unexplained` names. `update` is None while this process has not looked.
     """
 
     key: Key
@@ -92,6 +107,7 @@ class Snapshot:
     status: Status = field(default_factory=Status)
     invalid: str = ""
     resolution: Resolution | None = None
+    update: Update | None = None
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     foreign: frozenset[Ref] = frozenset()
     pods: tuple[Manifest, ...] = ()

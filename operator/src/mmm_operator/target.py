@@ -26,8 +26,8 @@ def choose_target(snapshot: Snapshot, states: Sequence[RevisionState], settings:
     """The target of `snapshot`; a version that cannot be resolved never replaces one that serves."""
     mmm, resolution = snapshot.mmm, snapshot.resolution
     if mmm is not None and resolution is not None and resolution.digest is not None:
-        image = choose_image(mmm, resolution.digest, snapshot.status.resolved, states, settings)
-        revision = revision_of(mmm.spec, resolution.digest, image)
+        image = choose_image(mmm, resolution.version, resolution.digest, snapshot.status.resolved, states, settings)
+        revision = revision_of(mmm.spec, resolution.version, resolution.digest, image)
         return Target(revision.id, revision)
     known = {state.revision for state in states}
     remembered = (snapshot.status.model.target, snapshot.status.model.current)
@@ -39,6 +39,7 @@ def choose_target(snapshot: Snapshot, states: Sequence[RevisionState], settings:
 
 def choose_image(
     mmm: MultimodalModel,
+    version: str,
     digest: str,
     resolved: Resolved | None,
     states: Sequence[RevisionState],
@@ -54,7 +55,7 @@ def choose_image(
     defaults = [state for state in states if state.default_image]
     known = {state.revision for state in defaults}
     images = [*([resolved.server_image] if resolved else []), *sorted({state.image for state in defaults})]
-    running = (image for image in images if revision_of(mmm.spec, digest, image).id in known)
+    running = (image for image in images if revision_of(mmm.spec, version, digest, image).id in known)
     return next(running, settings.server_image)
 
 

@@ -25,6 +25,7 @@ from mmm_repository.errors import (
     VolumeUnusable,
 )
 from mmm_repository.fetch import FetchOptions, fetch
+from mmm_repository.follow import Seen, Sight, look
 from mmm_repository.manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of, parse_manifest
 from mmm_repository.order import is_newer, order_key, sorted_versions
 from mmm_repository.progress import OnProgress, Phase, Progress
@@ -58,6 +59,8 @@ __all__ = [
     "RepositoryError",
     "ResolvedVersion",
     "Retention",
+    "Seen",
+    "Sight",
     "StorageOptions",
     "TLSVerifyFailed",
     "UnsafeArtifact",
@@ -71,6 +74,7 @@ __all__ = [
     "fetch",
     "is_newer",
     "list_versions",
+    "look",
     "order_key",
     "parse_manifest",
     "publish",

@@ -41,6 +41,8 @@ class StorageOptions(BaseModel):
     session_token: SecretStr | None = None
     ca_file: Path | None = None
     ca_pem: bytes | None = Field(default=None, repr=False)
+    # As nobody: the ambient identity is not used either.
+    anonymous: bool = False
     insecure_skip_tls_verify: bool = False
     # A proxy in the environment of a pod is meant for the internet, hardly ever for the store beside it.
     use_environment_proxy: bool = False

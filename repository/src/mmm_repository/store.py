@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError
 from obstore.store import LocalStore, S3Store
 
 from mmm_repository.errors import EndpointUnreachable, ModelNotFound, RepositoryError, TLSVerifyFailed
@@ -22,6 +22,7 @@ from mmm_repository.proxies import proxy_config
 from mmm_repository.storage import Address, AddressingStyle, StorageOptions
 
 if TYPE_CHECKING:
+    from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential, S3CredentialProvider
 
 __all__ = ["ObjectAlreadyThere", "ObjectMissing", "ObjectStat", "Store", "open_store"]
@@ -37,6 +38,18 @@ HASH_ATTRIBUTE = "sha256"
 
 class ObjectAlreadyThere(Exception):
     """An object of that name exists, and was to be created only."""
+
+
+class Unchanged(Exception):
+    """An object still is what it was when it was read last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """An object that was read; `content` is None where it is longer than allowed. `tag` changes with it."""
+
+    content: bytes | None
+    tag: str | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,20 @@ class Store:
             if result.meta["size"] > max_bytes:
                 return None
             return bytes(await result.bytes_async())
+
+    async def read_if_changed(self, key: str, max_bytes: int, tag: str | None) -> "Reading | None":
+        """The whole object; None when it still has this tag. Not every store knows the condition."""
+        options: GetOptions = {"if_none_match": tag} if tag else {}
+        try:
+            with self._errors():
+                result = await obstore.get_async(self._inner, key, options=options)
+                new = result.meta["e_tag"]
+                if tag is not None and new == tag:
+                    return None
+                too_long = result.meta["size"] > max_bytes
+                return Reading(None if too_long else bytes(await result.bytes_async()), new)
+        except Unchanged:
+            return None
 
     async def read_range(self, key: str, start: int, end: int) -> tuple[memoryview, int]:
         """The bytes from `start` up to `end`, and the length of the whole object."""
@@ -162,6 +189,8 @@ class Store:
             yield
         except (AlreadyExistsError, FileExistsError):
             raise ObjectAlreadyThere from None
+        except NotModifiedError:
+            raise Unchanged from None
         except (BaseError, OSError, ValueError) as error:
             # Without its cause: a traceback in a log must not show addresses and bodies either.
             raise translated(error, self._place) from None
@@ -220,7 +249,7 @@ def unopened(error: Exception, options: StorageOptions, place: Place) -> Reposit
 def s3_config(bucket: str, options: StorageOptions) -> "S3Config":
     """Who asks, and under which address."""
     virtual = is_virtual_hosted(bucket, options)
-    config: S3Config = {"virtual_hosted_style_request": virtual}
+    config: S3Config = {"virtual_hosted_style_request": virtual, "skip_signature": options.anonymous}
     # Without an explicit region the environment's counts, as it does for every S3 tool.
     if options.region:
         config["region"] = options.region

@@ -47,6 +47,11 @@ class ConditionType(Documented):
         "AutoscalingActive",
         "The HorizontalPodAutoscaler reads its metrics and can act; absent without `spec.autoscaling`.",
     )
+    UPDATE_AVAILABLE = (
+        "UpdateAvailable",
+        "The repository holds a newer version than the wanted one, or other bytes under it; "
+        "absent before the first look.",
+    )
     DEGRADED = ("Degraded", "The model serves, but not as asked for.")
 
 
@@ -94,9 +99,13 @@ class Reason(Documented):
     ACCESS_DENIED = ("AccessDenied", "The storage refused the credentials.")
     CREDENTIALS_NOT_FOUND = (
         "CredentialsNotFound",
-        "The Secret or the key of `credentialsSecretRef` does not exist.",
+        "A Secret, ConfigMap or key that `spec.storage` names does not exist.",
     )
     ENDPOINT_UNREACHABLE = ("EndpointUnreachable", "The storage does not answer.")
+    ENDPOINT_FORBIDDEN = (
+        "EndpointForbidden",
+        "The operator must not talk to this endpoint: it is not on its list, or no object store's address.",
+    )
     TLS_VERIFY_FAILED = ("TLSVerifyFailed", "The storage's certificate cannot be verified.")
     DIGEST_MISMATCH = ("DigestMismatch", "The bytes are not the ones that the digest names.")
     INVALID_MANIFEST = ("InvalidManifest", "The version's manifest is malformed or names forbidden paths.")
@@ -161,6 +170,13 @@ class Reason(Documented):
         "MetricsUnavailable",
         "The autoscaler cannot read its metrics; the message is its own.",
     )
+    # UpdateAvailable
+    UP_TO_DATE = ("UpToDate", "The repository holds nothing newer.")
+    NEW_VERSION = ("NewVersion", "A newer version is there; with `updatePolicy: Manual` it waits to be asked for.")
+    CONTENT_CHANGED = (
+        "ContentChanged",
+        "Other bytes than those that serve lie under the wanted version; they are not served.",
+    )
     # Degraded
     AS_ASKED = ("AsAsked", "Nothing is degraded.")
     ACCELERATOR_FALLBACK = (
@@ -170,6 +186,8 @@ class Reason(Documented):
     UPDATE_BLOCKED = ("UpdateBlocked", "An older revision serves because the wanted one cannot.")
     REPLICAS_FAILING = ("ReplicasFailing", "Some pods fail while others serve.")
 
+
+REASONS: dict[str, Reason] = {reason.value: reason for reason in Reason}
 
 # The root cause of trouble is the first of these that any pod of the target shows; see `mmm_operator.diagnose`.
 CAUSES: tuple[tuple[str, tuple[Reason, ...]], ...] = (

@@ -12,9 +12,9 @@ from mmm_operator import names
 
 MOST_BYTES = 64 * 1024
 OUR_CONTAINERS = (names.CONTAINER_SERVER, names.CONTAINER_FETCHER)
-OUR_VOLUMES = (names.VOLUME_MODELS, names.VOLUME_TMP)
+OUR_VOLUMES = (names.VOLUME_MODELS, names.VOLUME_TMP, names.VOLUME_CA)
 OUR_PORTS = (names.PORT_HTTP, names.PORT_OPERATIONS)
-OUR_PATHS = ("/models", "/tmp", "/dev", "/proc", "/sys")
+OUR_PATHS = ("/models", "/tmp", "/etc/multimodal", "/dev", "/proc", "/sys")
 
 ALLOWED = (
     "affinity",

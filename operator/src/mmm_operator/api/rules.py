@@ -43,10 +43,28 @@ SPEC: dict[str, Any] = cel(
     ),
 )
 
+MODEL: dict[str, Any] = cel(
+    (
+        "self.updatePolicy == 'Auto' || has(self.version)",
+        "version is required: write the version to serve, or updatePolicy: Auto to follow the newest one",
+    ),
+    (
+        "self.updatePolicy != 'Auto' || !has(self.version) && !has(self.digest)",
+        "updatePolicy: Auto follows the newest version: remove version and digest, or write updatePolicy: Manual",
+    ),
+)
+
 STORAGE: dict[str, Any] = cel(
     (
         "!self.insecureSkipTLSVerify || !has(self.endpoint) || self.endpoint.startsWith('https://')",
         "insecureSkipTLSVerify only applies to https:// endpoints: remove it, or write https:// in endpoint",
+    ),
+)
+
+CA_BUNDLE: dict[str, Any] = cel(
+    (
+        "has(self.configMapKeyRef) != has(self.secretKeyRef)",
+        "write where the certificates are: configMapKeyRef or secretKeyRef, and not both",
     ),
 )
 
@@ -154,7 +172,7 @@ URI: dict[str, Any] = {
 NAME = instead(
     "write the name alone, without a namespace: lower-case letters, digits, '-' and '.', for instance clip-models"
 )
-SECRET_KEY = instead("write a key of the Secret: letters, digits, '-', '_' and '.'")
+SECRET_KEY = instead("write a key of the object: letters, digits, '-', '_' and '.'")
 LABEL_VALUE = instead("write letters and digits, with '.', '_' and '-' between them")
 VERSION = instead(
     "write the name of the version's directory, for instance 2 or 2026-11-21: "

@@ -20,12 +20,22 @@ class ModelState(ApiModel):
     endpoint: str = Field(default="", max_length=512, description="Object store in which it was found; empty: AWS.")
 
 
+class LatestVersion(ApiModel):
+    """The newest version in the repository."""
+
+    version: str = Field(max_length=128, description="Version in the repository.")
+    digest: str = Field(max_length=71, description="sha256 of the version's manifest.")
+
+
 class ModelStatus(ApiModel):
     """Which versions run."""
 
     current: ModelState | None = Field(default=None, description="The version that answers requests.")
     target: ModelState | None = Field(default=None, description="The version that shall answer requests.")
     previous: ModelState | None = Field(default=None, description="The version that answered before.")
+    latest: LatestVersion | None = Field(
+        default=None, description="The newest version that was seen whole in the repository, whether it serves or not."
+    )
 
 
 class RolloutStatus(ApiModel):

@@ -5,9 +5,9 @@ map has a maximum, because the API server estimates the cost of the CEL rules fr
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from mmm_operator.api import rules
 from mmm_operator.api.base import LIST_ATOMIC, LIST_SET, ApiModel, Quantity, list_map
@@ -73,8 +73,17 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
+class UpdatePolicy(StrEnum):
+    """Who decides which version serves."""
+
+    MANUAL = "Manual"
+    AUTO = "Auto"
+
+
 class ModelSource(ApiModel):
     """Which model version to serve."""
+
+    model_config = ConfigDict(json_schema_extra=rules.MODEL)
 
     uri: str = Field(
         min_length=6,
@@ -83,11 +92,12 @@ class ModelSource(ApiModel):
         description="Where the versions of the model live: `s3://bucket/prefix`, without a trailing slash.",
         json_schema_extra=rules.URI,
     )
-    version: str = Field(
+    version: str | None = Field(
+        default=None,
         min_length=1,
         max_length=63,
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
-        description="The directory below `uri` that holds the version.",
+        description="The directory below `uri` that holds the version. Required, except with `updatePolicy: Auto`.",
         json_schema_extra=rules.VERSION,
     )
     digest: str | None = Field(
@@ -97,11 +107,16 @@ class ModelSource(ApiModel):
         description="Serve these exact bytes only: sha256 of the version's manifest. Default: what the version holds.",
         json_schema_extra=rules.DIGEST,
     )
+    update_policy: UpdatePolicy = Field(
+        default=UpdatePolicy.MANUAL,
+        description="Manual: serve `version`, and report newer ones in UpdateAvailable. Auto: serve the newest version"
+        " that is whole, and never go back by itself.",
+    )
     poll_interval_seconds: int = Field(
         default=60,
         ge=5,
         le=86400,
-        description="How often the repository is asked again for a version that could not be resolved.",
+        description="How often the repository is looked at: for newer versions, and for one that is not there yet.",
     )
     tasks: tuple[Task, ...] = Field(
         default=(),
@@ -118,6 +133,13 @@ class ModelSource(ApiModel):
         json_schema_extra=rules.SERVED_NAME,
     )
 
+    @model_validator(mode="after")
+    def _names_what_to_serve(self) -> Self:
+        # The API server checks this too; without it an object of an older schema would mean anything at all.
+        if (self.update_policy is UpdatePolicy.AUTO) == (self.version is not None):
+            raise ValueError("write either version, or updatePolicy: Auto")
+        return self
+
 
 class CredentialsSecretRef(ApiModel):
     """A Secret in the object's own namespace that holds S3 credentials."""
@@ -130,6 +152,22 @@ class CredentialsSecretRef(ApiModel):
         default="AWS_SECRET_ACCESS_KEY", description="Key of the secret access key."
     )
     session_token_key: SecretKey | None = Field(default=None, description="Key of the session token, if there is one.")
+
+
+class KeyRef(ApiModel):
+    """One key of an object in the MultimodalModel's own namespace."""
+
+    name: Name = Field(description="Name of the object.")
+    key: SecretKey = Field(default="ca.crt", description="The key in it.")
+
+
+class CaBundle(ApiModel):
+    """Where the certificates are by which the store's certificate is verified, as PEM."""
+
+    model_config = ConfigDict(json_schema_extra=rules.CA_BUNDLE)
+
+    config_map_key_ref: KeyRef | None = Field(default=None, description="They are in a ConfigMap.")
+    secret_key_ref: KeyRef | None = Field(default=None, description="They are in a Secret.")
 
 
 class Storage(ApiModel):
@@ -159,6 +197,10 @@ class Storage(ApiModel):
     credentials_secret_ref: CredentialsSecretRef | None = Field(
         default=None,
         description="Secret with the credentials. Absent: the ambient identity of `serviceAccountName`.",
+    )
+    ca_bundle: CaBundle | None = Field(
+        default=None,
+        description="Trust these certificates, beside the usual ones. Read again for every pod, and every few minutes.",
     )
     insecure_skip_tls_verify: bool = Field(
         default=False,

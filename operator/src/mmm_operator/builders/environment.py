@@ -8,6 +8,7 @@ from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest
 
 MODEL_ROOT = "/models"
+CA_FILE = "/etc/multimodal/ca/ca.crt"
 
 
 def build_server_environment(mmm: MultimodalModel, revision: Revision, settings: Settings) -> list[Manifest]:
@@ -43,6 +44,7 @@ def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[
         "MMM_S3_ENDPOINT": storage.endpoint or "",
         "MMM_S3_REGION": storage.region or "",
         "MMM_S3_ADDRESSING_STYLE": storage.addressing_style.value,
+        "MMM_S3_CA_FILE": CA_FILE if storage.ca_bundle else "",
         "MMM_S3_INSECURE_SKIP_TLS_VERIFY": "true" if storage.insecure_skip_tls_verify else "",
         "MMM_MAX_MODEL_BYTES": str(int(parse_quantity(size_limit) or 0)) if size_limit else "",
     }

@@ -1,11 +1,12 @@
 """The pod: an init container that fetches and verifies the model, and the server."""
 
+import posixpath
 from collections.abc import Mapping
 
 from mmm_operator import names
 from mmm_operator.api.base import Quantity
-from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, MultimodalModel
-from mmm_operator.builders.environment import MODEL_ROOT, build_fetcher_environment, build_server_environment
+from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, KeyRef, MultimodalModel, Storage
+from mmm_operator.builders.environment import CA_FILE, MODEL_ROOT, build_fetcher_environment, build_server_environment
 from mmm_operator.builders.overlay import RESTRICTED, apply_overlay
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
@@ -13,6 +14,7 @@ from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest
 
 USER = 65532
+CA_DIRECTORY = posixpath.dirname(CA_FILE)
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
 
 
@@ -47,6 +49,7 @@ def _build_pod_spec(mmm: MultimodalModel, revision: Revision, settings: Settings
         "volumes": [
             {"name": names.VOLUME_MODELS, **_model_volume(mmm.metadata.name, spec.cache)},
             {"name": names.VOLUME_TMP, "emptyDir": {}},
+            *_ca_volumes(spec.storage),
         ],
         "topologySpreadConstraints": [_build_spread(mmm.metadata.name, revision)],
     }
@@ -72,6 +75,7 @@ def _build_container(name: str, image: str, mmm: MultimodalModel, settings: Sett
 
 
 def _build_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+    storage = mmm.spec.storage
     return {
         **_build_container(names.CONTAINER_FETCHER, revision.image, mmm, settings),
         "args": ["fetch"],
@@ -80,6 +84,7 @@ def _build_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings)
         "volumeMounts": [
             {"name": names.VOLUME_MODELS, "mountPath": MODEL_ROOT},
             {"name": names.VOLUME_TMP, "mountPath": "/tmp"},
+            *({"name": item["name"], "mountPath": CA_DIRECTORY, "readOnly": True} for item in _ca_volumes(storage)),
         ],
     }
 
@@ -139,6 +144,24 @@ def _model_volume(name: str, cache: Cache) -> Manifest:
     if cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
         return {"persistentVolumeClaim": {"claimName": cache.claim_name or names.claim_name(name)}}
     return {"emptyDir": {"sizeLimit": str(cache.size_limit)} if cache.size_limit else {}}
+
+
+def _ca_volumes(storage: Storage) -> list[Manifest]:
+    """The certificates as a file, which the kubelet keeps up to date."""
+    if storage.ca_bundle is None:
+        return []
+    config_map, secret = storage.ca_bundle.config_map_key_ref, storage.ca_bundle.secret_key_ref
+    if config_map is not None:
+        source: Manifest = {"configMap": {"name": config_map.name, "items": _ca_item(config_map)}}
+    elif secret is not None:
+        source = {"secret": {"secretName": secret.name, "items": _ca_item(secret)}}
+    else:
+        return []
+    return [{"name": names.VOLUME_CA, **source}]
+
+
+def _ca_item(reference: KeyRef) -> list[Manifest]:
+    return [{"key": reference.key, "path": posixpath.basename(CA_FILE)}]
 
 
 def _tolerations(accelerator: Accelerator | None) -> list[Manifest]:

@@ -206,9 +206,9 @@ class KubeClient:
         await self._call(Call("POST", path, "create Event", body=manifest))
         self._on_write("Event", "create")
 
-    async def read_secret(self, namespace: str, name: str) -> Manifest | None:
-        """The Secret, or None."""
-        return await self.get(resources.ref("Secret", namespace, name))
+    async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """The Secret or ConfigMap, or None."""
+        return await self.get(resources.ref(kind, namespace, name))
 
     async def read_lease(self, namespace: str, name: str) -> Manifest | None:
         """The Lease, or None."""

@@ -49,10 +49,12 @@ class Observer:
         live = await self._look_up(doubtful)
         raw, children, pods = self._store.around(key)
         if raw is None or "deletionTimestamp" in raw["metadata"]:
+            self._sources.forget(key)
             return None
         meta = ObjectMeta.model_validate(raw["metadata"])
         status = parse_status(raw)
         mmm, invalid = parse(raw)
+        resolution, update = await self._sources.look(key, mmm, status) if mmm else (None, None)
         ours, foreign = sort_out(meta.uid, [*children, *live])
         for child in live:
             if Ref.of(child) in ours:  # the watches are late, or it has lost the labels that they go by
@@ -63,7 +65,8 @@ class Observer:
             mmm=mmm,
             status=status,
             invalid=invalid,
-            resolution=await self._sources.resolution(key, mmm, status) if mmm else None,
+            resolution=resolution,
+            update=update,
             children=ours,
             foreign=foreign,
             pods=pods,

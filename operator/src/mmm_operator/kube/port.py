@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.kube.store import Id, Seen
-from mmm_operator.snapshot import Key, Manifest, Ref, Resolution, ServerReport
+from mmm_operator.snapshot import Key, Manifest, Ref, Resolution, ServerReport, Update
 
 
 class Listed(NamedTuple):
@@ -63,8 +63,8 @@ class Kube(Protocol):
     async def create_event(self, manifest: Manifest) -> None:
         """Creation of an event."""
 
-    async def read_secret(self, namespace: str, name: str) -> Manifest | None:
-        """The Secret, or None."""
+    async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        """The Secret or ConfigMap, or None."""
 
 
 class Leases(Protocol):
@@ -83,8 +83,11 @@ class Leases(Protocol):
 class Sources(Protocol):
     """The model repositories."""
 
-    async def resolution(self, key: Key, mmm: MultimodalModel, status: Status) -> Resolution:
-        """What is known about the wanted version; must answer soon, whatever the storage does."""
+    async def look(self, key: Key, mmm: MultimodalModel, status: Status) -> tuple[Resolution, Update | None]:
+        """What is known about the wanted version and of others; must answer soon, whatever the storage does."""
+
+    def forget(self, key: Key) -> None:
+        """The object is gone: nobody asks for its repository any more."""
 
 
 class Reports(Protocol):

@@ -34,6 +34,7 @@ RESOURCES = {
     "NetworkPolicy": Resource("networking.k8s.io/v1", "networkpolicies"),
     "Pod": Resource("v1", "pods"),
     "Secret": Resource("v1", "secrets"),
+    "ConfigMap": Resource("v1", "configmaps"),
     "Event": Resource("events.k8s.io/v1", "events"),
     "Lease": Resource("coordination.k8s.io/v1", "leases"),
 }

@@ -81,14 +81,20 @@ def _meta(key: Key, mmm: MultimodalModel | None, live: Manifest | None, state: S
     return meta.model_copy(update={"generation": meta.generation + 1}) if changed else meta
 
 
+def _followed(mmm: MultimodalModel, status: Status) -> str | None:
+    """The version that an object without one of its own went for last."""
+    return next((state.version for state in (status.model.target, status.model.current) if state), None)
+
+
 def _resolution(mmm: MultimodalModel, status: Status, digest: str | None, notes: list[str]) -> Resolution:
-    question, pin = Question.of(mmm), mmm.spec.model.digest
-    states = (status.model.current, status.model.target, status.model.previous)
+    pin, states = mmm.spec.model.digest, (status.model.current, status.model.target, status.model.previous)
+    question = Question.of(mmm, None if mmm.spec.model.version else _followed(mmm, status))
     stored = next((found for found in map(question.answered_by, states) if found), None)
     known = digest or stored or pin
     if known is None:
         notes.append(
-            f"version {question.version} of {question.uri} would be resolved first: "
+            f"{f'version {question.version}' if question.version else 'the newest version'} of {question.uri} would be "
+            "resolved first: "
             "give its digest with --digest to see the rest"
         )
         return question.missing(Reason.RESOLVING, "The repository is being asked.")

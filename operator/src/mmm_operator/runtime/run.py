@@ -21,6 +21,10 @@ from mmm_operator.runtime.supervisor import Supervisor
 from mmm_operator.scrape.status import StatusPages
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key
+from mmm_operator.sources.access import Access
+from mmm_operator.sources.endpoints import Endpoints
+from mmm_operator.sources.follower import Follower
+from mmm_operator.sources.repositories import Repositories
 from mmm_operator.sources.resolver import Resolver
 from mmm_operator.version import version
 
@@ -51,8 +55,9 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
         reconcile.stir(key)
         controller.queue.add(key)
 
-    store, resolver, pages = Store(), Resolver(kube.read_secret, wake, settings), StatusPages(wake)
-    observer, executor = Observer(store, kube, resolver, pages), Executor(kube, store)
+    store, pages, access = Store(), StatusPages(wake), Access(kube.read, Endpoints(settings.endpoints))
+    sources = Repositories(Resolver(access, wake, settings), Follower(access, wake, settings))
+    observer, executor = Observer(store, kube, sources, pages), Executor(kube, store)
     reconcile = Reconciler(store, observer, executor, plan, settings)
     controller = Controller(reconcile, settings, metrics, path=lambda arrive: supervisor.ping(arrive))
     feed = Feed(store, kube, controller.notice, settings, metrics)
@@ -63,7 +68,7 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
             log.info("operator %s watches %s", version(), _scope(settings))
             await _until_told(controller.run(lease.lead), supervisor.run(), feed.run())
     finally:
-        await resolver.close()
+        await sources.close()
         await pages.close()
     log.info("operator stopped")
 

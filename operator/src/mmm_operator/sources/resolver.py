@@ -17,20 +17,20 @@ A stored digest counts only if uri, endpoint and version are still the same, and
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-
-from pydantic import ValidationError
 
 from mmm_operator.api.conditions import Reason
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.errors import KubeError
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Key, Manifest, Resolution
-from mmm_operator.sources.question import CredentialsMissing, LookUp, Question, storage_options
+from mmm_operator.snapshot import Key, Resolution
+from mmm_operator.sources.access import Access, NoAccess, now, version_of
+from mmm_operator.sources.question import LookUp, Question
 from mmm_repository.errors import RepositoryError
 from mmm_repository.resolve import resolve
+from mmm_repository.storage import StorageOptions
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ MOST_ANSWERS = 10_000
 # A bucket that is well answers within this, and the object needs no second reconcile.
 PATIENCE_SECONDS = 0.5
 
-ReadSecret = Callable[[str, str], Awaitable[Manifest | None]]
 Wake = Callable[[Key], None]
 
 
@@ -53,10 +52,10 @@ class Answer:
 
 
 class Resolver:
-    """The model repositories, as `observe` wants them. `wake` is called for each object that an answer concerns."""
+    """What versions mean that a spec names. `wake` is called for each object that an answer concerns."""
 
-    def __init__(self, read_secret: ReadSecret, wake: Wake, settings: Settings, look_up: LookUp = resolve) -> None:
-        self._read_secret = read_secret
+    def __init__(self, access: Access, wake: Wake, settings: Settings, look_up: LookUp = resolve) -> None:
+        self._access = access
         self._wake = wake
         self._timeout = settings.resolve_timeout_seconds
         self._look_up = look_up
@@ -87,12 +86,13 @@ class Resolver:
     async def _fresh(self, question: Question, poll_interval: float) -> bool:
         answer = self._answers.get(question)
         # A little less than the interval, so that a reconcile after exactly the interval asks.
-        if answer is None or _now() - answer.at > 0.9 * poll_interval:
+        if answer is None or now() - answer.at > 0.9 * poll_interval:
             return False
         if answer.resolution.digest is not None or question.storage.credentials_secret_ref is None:
             return True
         try:
-            return _version(await self._secret(question)) == answer.secret_version  # corrected credentials heal at once
+            secret = await self._access.secret(question.namespace, question.storage)
+            return version_of(secret) == answer.secret_version  # corrected credentials heal at once
         except KubeError:
             return True
 
@@ -114,7 +114,7 @@ class Resolver:
             # A mistake of ours must not look like one of the user's, nor end the operator.
             log.exception("look into %s failed", question.uri)
             message = "The operator failed to look; its log says more."
-            answer = Answer(question.missing(Reason.INTERNAL_ERROR, message), _now(), "")
+            answer = Answer(question.missing(Reason.INTERNAL_ERROR, message), now(), "")
         finally:
             del self._looks[question]
         if answer.resolution.digest is None and before is not None and before.resolution.digest is not None:
@@ -124,24 +124,18 @@ class Resolver:
 
     async def _look_now(self, question: Question) -> Answer:
         try:
-            secret = await self._secret(question)
-        except KubeError as error:
-            message = f"The Secret cannot be read ({error})."
-            return Answer(question.missing(Reason.CREDENTIALS_NOT_FOUND, message), _now(), "")
-        return Answer(await self._repository_says(question, secret), _now(), _version(secret))
+            granted = await self._access.get(question.namespace, question.storage)
+        except NoAccess as error:
+            return Answer(question.missing(error.reason, str(error)), now(), error.version)
+        return Answer(await self._repository_says(question, granted.options), now(), granted.version)
 
-    async def _repository_says(self, question: Question, secret: Manifest | None) -> Resolution:
+    async def _repository_says(self, question: Question, options: StorageOptions) -> Resolution:
         try:
-            options = storage_options(question.storage, secret)
             async with asyncio.timeout(self._timeout):
                 found = await self._look_up(question.uri, question.version, options)
-        except CredentialsMissing as error:
-            return question.missing(Reason.CREDENTIALS_NOT_FOUND, str(error))
         except TimeoutError:
             message = f"The storage gave no answer within {self._timeout:g} seconds."
             return question.missing(Reason.ENDPOINT_UNREACHABLE, message)
-        except ValidationError as error:
-            return question.missing(Reason.ENDPOINT_UNREACHABLE, f"spec.storage: {error.errors()[0]['msg']}.")
         except RepositoryError as error:
             return question.failed(error)
         return question.found(found.digest, found.total_bytes)
@@ -154,14 +148,6 @@ class Resolver:
         for key, stored in self._waiting.pop(question, {}).items():
             if stored is None or answer.resolution.digest not in (None, stored):  # else the object goes by it already
                 self._wake(key)
-
-    async def _secret(self, question: Question) -> Manifest | None:
-        reference = question.storage.credentials_secret_ref
-        return await self._read_secret(question.namespace, reference.name) if reference else None
-
-
-def _version(secret: Manifest | None) -> str:
-    return str(secret["metadata"]["resourceVersion"]) if secret else ""
 
 
 def _best(question: Question, heard: Resolution | None, stored: str | None) -> Resolution:
@@ -177,7 +163,3 @@ def _pinned(question: Question, resolution: Resolution, pin: str | None) -> Reso
         return resolution
     message = f"Version {question.version} is {resolution.digest}, but spec.model.digest is {pin}."
     return question.missing(Reason.DIGEST_MISMATCH, message)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -29,6 +29,10 @@ NOW = datetime(2026, 1, 1, 0, 5, 0, tzinfo=UTC)
 SETTINGS = Settings(server_image=IMAGE)
 
 
+# The newest version in the repository of the tests.
+NEWEST = "9"
+
+
 def digest_of(version: str) -> str:
     """The digest under which version `version` lies in the repository of the tests."""
     return "sha256:" + hashlib.sha256(version.encode()).hexdigest()
@@ -69,7 +73,12 @@ class Draft:
 
     def revision(self, image: str = IMAGE) -> Revision:
         spec = self.build().spec
-        return revision_of(spec, digest_of(spec.model.version), spec.runtime.image or image)
+        return revision_of(spec, self.pinned, digest_of(self.pinned), spec.runtime.image or image)
+
+    @property
+    def pinned(self) -> str:
+        """The version that the spec names; the newest of the tests' repository where it follows that."""
+        return str(self.spec["model"].get("version", NEWEST))
 
     def _meta(self) -> Manifest:
         return {"name": self.name, "namespace": NAMESPACE, "uid": UID, "generation": self.generation}
@@ -210,7 +219,7 @@ def make_snapshot(
 ) -> Snapshot:
     """What one reconcile of `draft` observes; its version is in the repository unless told otherwise."""
     mmm = draft.build()
-    found = Resolution(mmm.spec.model.uri, mmm.spec.model.version, digest_of(mmm.spec.model.version))
+    found = Resolution(mmm.spec.model.uri, draft.pinned, digest_of(draft.pinned))
     return Snapshot(
         key=Key(NAMESPACE, draft.name),
         meta=mmm.metadata,

@@ -118,7 +118,7 @@ class Cluster:
     # What the operator does
 
     def snapshot(self) -> Snapshot:
-        version = self.draft.build().spec.model.version
+        version = self.draft.pinned
         found = Resolution("s3://models/clip", version, digest_of(version))
         if version == MISSING:
             found = replace(found, digest=None, reason=Reason.VERSION_NOT_FOUND, message="no such version")

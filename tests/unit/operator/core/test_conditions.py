@@ -9,7 +9,7 @@ from mmm_operator.api.conditions import Condition, ConditionStatus, ConditionTyp
 from mmm_operator.api.status import Status
 from mmm_operator.diagnose import OWN_WORDS
 from mmm_operator.planner import plan
-from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot
+from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot, Update
 from mmm_repository import errors as repository
 from tests.unit.operator.core.build import (
     NAMESPACE,
@@ -360,6 +360,28 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         autoscaled(AbleToScale=("True", "Ok"), ScalingActive=("False", "ScalingDisabled")),
         {"AutoscalingActive": ("False", "ScaledToZero")},
     ),
+    ("nothing newer is there", settled(update=Update()), {"UpdateAvailable": ("False", "UpToDate")}),
+    ("a newer version is there", settled(update=Update(newer="2")), {"UpdateAvailable": ("True", "NewVersion")}),
+    (
+        "other bytes lie under the version that serves",
+        settled(update=Update(newer="2", changed="sha256:feed")),
+        {"UpdateAvailable": ("True", "ContentChanged"), "Ready": ("True", "Ready")},
+    ),
+    (
+        "nobody can look any more",
+        settled(update=Update(trouble=(Reason.ENDPOINT_FORBIDDEN, "why"))),
+        {"UpdateAvailable": ("Unknown", "EndpointForbidden"), "Ready": ("True", "Ready")},
+    ),
+    (
+        "a new process has not looked yet",
+        make_snapshot(
+            CLIP,
+            [make_deployment(CLIP, 2)],
+            serving_pods(CLIP, 2),
+            status=status_of(settled(update=Update(newer="2"))),
+        ),
+        {"UpdateAvailable": ("True", "NewVersion")},
+    ),
 ]
 
 
@@ -371,7 +393,10 @@ def test_what_is_true(snapshot: Snapshot, expected: dict[str, tuple[str, str]]) 
 
 @pytest.mark.parametrize("snapshot", [row[1] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_every_condition_is_always_there(snapshot: Snapshot) -> None:
-    optional = {ConditionType.AUTOSCALING_ACTIVE, ConditionType.MODEL_RESOLVED, ConditionType.MODEL_CACHED}
+    optional = {
+        *(ConditionType.AUTOSCALING_ACTIVE, ConditionType.MODEL_RESOLVED, ConditionType.MODEL_CACHED),
+        ConditionType.UPDATE_AVAILABLE,
+    }
     assert conditions(snapshot).keys() >= {kind.value for kind in ConditionType if kind not in optional}
 
 

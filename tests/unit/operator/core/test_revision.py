@@ -14,7 +14,7 @@ CLAIM = {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "20Gi"}}
 
 
 def revision(draft: Draft, digest: str = digest_of("1"), image: str = IMAGE) -> str:
-    return revision_of(draft.build().spec, digest, image).id
+    return revision_of(draft.build().spec, draft.pinned, digest, image).id
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ class NewerSpec(Spec):
 
 def test_a_newer_api_with_more_defaults_restarts_no_pods() -> None:
     newer = NewerSpec.model_validate({"model": BASE.spec["model"]})
-    assert revision_of(newer, digest_of("1"), IMAGE).id == revision(BASE)
+    assert revision_of(newer, "1", digest_of("1"), IMAGE).id == revision(BASE)
 
 
 def test_the_hash_stays_the_same_for_ever() -> None:
@@ -152,7 +152,7 @@ def test_the_hash_stays_the_same_for_ever() -> None:
 
 
 def test_a_revision_remembers_what_it_was_made_of() -> None:
-    made = revision_of(BASE.build().spec, digest_of("1"), IMAGE)
+    made = revision_of(BASE.build().spec, "1", digest_of("1"), IMAGE)
     assert (made.version, made.digest, made.image) == ("1", digest_of("1"), IMAGE)
 
 

@@ -46,7 +46,7 @@ def test_who_serves(before: str, states: list[RevisionState], serves: str) -> No
 def image(states: list[RevisionState], resolved: str = "", own: str | None = None) -> str:
     mmm = CLIP.having(runtime={"image": own} if own else {}).build()
     memory = Resolved(server_image=resolved) if resolved else None
-    return choose_image(mmm, digest_of("1"), memory, states, SETTINGS)
+    return choose_image(mmm, "1", digest_of("1"), memory, states, SETTINGS)
 
 
 def running(image: str) -> RevisionState:

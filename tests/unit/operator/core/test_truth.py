@@ -124,7 +124,7 @@ def deployments(draw: st.DrawFn, draft: Draft, cases: Sequence[Case]) -> list[Ma
 @st.composite
 def placed(draw: st.DrawFn, pod: PodDraft, number: int, draft: Draft) -> Manifest:
     """The pod as one of some revision, under a name of its own."""
-    labels = make_pod(draft.version(draw(st.sampled_from((draft.build().spec.model.version, *VERSIONS))))).pod
+    labels = make_pod(draft.version(draw(st.sampled_from((draft.pinned, *VERSIONS))))).pod
     born = draw(st.sampled_from([BORN, "2026-01-01T00:04:55Z"]))
     meta = {**pod.pod["metadata"], "labels": labels["metadata"]["labels"], "creationTimestamp": born}
     return {**pod.pod, "metadata": {**meta, "name": f"pod-{number}"}}

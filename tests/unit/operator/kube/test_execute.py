@@ -69,7 +69,7 @@ class ApiServer:
     async def warnings_about(self, namespace: str, uid: str) -> tuple[Manifest, ...]:
         raise AssertionError("execute only writes")
 
-    async def read_secret(self, namespace: str, name: str) -> Manifest | None:
+    async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         raise AssertionError("execute only writes")
 
 

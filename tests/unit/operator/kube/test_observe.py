@@ -36,7 +36,8 @@ def test_a_good_object_is_parsed_whatever_its_status_holds() -> None:
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"model": {"uri": "s3://models/clip"}}, "spec.model.version: Field required"),
+        ({"model": {"uri": "s3://models/clip"}}, "spec.model: "),
+        ({"model": {"uri": "s3://models/clip", "version": "1", "updatePolicy": "Auto"}}, "spec.model: "),
         ({"model": {"uri": "file:///etc", "version": "1"}}, "spec.model.uri: "),
         ({**GOOD["spec"], "runtime": {"env": [{"name": "1 2"}]}}, "spec.runtime.env[0].name: "),
         ({**GOOD["spec"], "replicas": -1}, "spec.replicas: "),

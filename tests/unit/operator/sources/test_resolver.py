@@ -13,6 +13,8 @@ from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.errors import Forbidden
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key, Manifest, Resolution
+from mmm_operator.sources.access import Access
+from mmm_operator.sources.endpoints import Endpoints
 from mmm_operator.sources.resolver import PATIENCE_SECONDS, Resolver
 from mmm_repository.errors import AccessDenied, EndpointUnreachable, VersionNotFound
 from mmm_repository.resolve import ResolvedVersion
@@ -47,9 +49,9 @@ class Scene:
         self.repository = Repository()
         self.secret: Manifest | None = make_secret("1", AWS_ACCESS_KEY_ID="a", AWS_SECRET_ACCESS_KEY="b")
         self.woken: list[Key] = []
-        self.resolver = Resolver(self.read_secret, self.woken.append, SETTINGS, self.repository.look_up)
+        self.resolver = Resolver(Access(self.read, Endpoints(())), self.woken.append, SETTINGS, self.repository.look_up)
 
-    async def read_secret(self, namespace: str, name: str) -> Manifest | None:
+    async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         return self.secret
 
     async def ask(self, mmm: MultimodalModel | None = None, status: Status | None = None) -> Resolution:
@@ -259,12 +261,12 @@ def test_credentials_that_are_not_there_are_named() -> None:
 
 
 def test_a_secret_that_may_not_be_read_is_said_so() -> None:
-    async def refuse(namespace: str, name: str) -> Manifest | None:
+    async def refuse(kind: str, namespace: str, name: str) -> Manifest | None:
         raise Forbidden("secrets is forbidden", status=403)
 
     async def scenario() -> None:
         scene = Scene()
-        scene.resolver = Resolver(refuse, scene.woken.append, SETTINGS, scene.repository.look_up)
+        scene.resolver = Resolver(Access(refuse, Endpoints(())), scene.woken.append, SETTINGS, scene.repository.look_up)
         found = await scene.ask()
         assert found.reason is Reason.CREDENTIALS_NOT_FOUND
         assert "secrets is forbidden" in found.message

@@ -1,0 +1,204 @@
+"""What the repositories of all objects hold, looked at every `pollIntervalSeconds`: how a new upload is noticed.
+
+Objects that name the same place share one look. A look never disturbs a reconcile: who asks gets what was heard last,
+and is woken when something else is heard. After a restart the looks are spread over the interval, and the status
+stands in for what this process has not heard yet.
+"""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable, Collection, Coroutine
+from dataclasses import dataclass, field
+from typing import Any
+
+from mmm_operator.api.conditions import Reason
+from mmm_operator.api.v1alpha1 import MultimodalModel, Storage
+from mmm_operator.settings import Settings
+from mmm_operator.snapshot import Key
+from mmm_operator.sources.access import Access, NoAccess, Pass, now
+from mmm_operator.sources.gate import Down, Gate
+from mmm_operator.sources.question import reason_of
+from mmm_repository.errors import AccessDenied, EndpointUnreachable, RepositoryError
+from mmm_repository.follow import Sight, look
+from mmm_repository.storage import StorageOptions
+
+log = logging.getLogger(__name__)
+
+# A Secret is read again this often, and at once when the storage refuses what it held.
+PASS_SECONDS = 300.0
+# So many failures in a row are worth a word in the status.
+TOLD_FAILURES = 2
+Look = Callable[[str, StorageOptions, Collection[str], Sight | None], Coroutine[Any, Any, Sight]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A repository, and as whom it is looked at."""
+
+    namespace: str
+    uri: str
+    storage: Storage
+
+    @classmethod
+    def of(cls, mmm: MultimodalModel) -> "Place":
+        """Where the versions of the object's model are."""
+        return cls(mmm.metadata.namespace, mmm.spec.model.uri, mmm.spec.storage)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a look failed."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The last look that succeeded, and what is wrong when the one after it did not."""
+
+    sight: Sight | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(slots=True)
+class Followed:
+    """One place: who is interested in it, in which versions and how often, and what was heard."""
+
+    interested: dict[Key, tuple[str, float]] = field(default_factory=dict)
+    heard: Heard = Heard()
+    failures: int = 0
+    first: asyncio.Event = field(default_factory=asyncio.Event)
+    granted: Pass | None = None
+    granted_at: float = 0.0
+    task: asyncio.Task[None] | None = None
+
+    def interval(self) -> float:
+        """The shortest interval that anybody asks for."""
+        return min(interval for _, interval in self.interested.values())
+
+    def after(self, trouble: Trouble) -> Heard:
+        """What is known after another failure: one alone is no news, and what was seen is not unsaid by it."""
+        self.failures += 1
+        told, sight = self.heard.trouble, self.heard.sight
+        if sight is not None and self.failures < TOLD_FAILURES:
+            return self.heard
+        # In other words is no news either.
+        return Heard(sight, told if told and told.reason == trouble.reason else trouble)
+
+    def pinned(self) -> set[str]:
+        """The versions whose bytes must not change."""
+        return {version for version, _ in self.interested.values() if version}
+
+
+class Follower:
+    """Looks at the places of all objects that it was told of."""
+
+    def __init__(self, access: Access, wake: Callable[[Key], None], settings: Settings, look_at: Look = look) -> None:
+        self._access = access
+        self._wake = wake
+        self._timeout = settings.resolve_timeout_seconds
+        self._look_at = look_at
+        self._places: dict[Place, Followed] = {}
+        self._of: dict[Key, Place] = {}
+        self._gates: dict[str, Gate] = {}
+
+    async def heard(self, key: Key, mmm: MultimodalModel, version: str, patience: float) -> Heard:
+        """What is known of the object's repository, in which `version` is the one that shall not change.
+
+        With `patience` the first look is taken now and waited for so many seconds; else it comes when its turn comes.
+        """
+        place = Place.of(mmm)
+        if self._of.get(key) not in (None, place):
+            self.forget(key)
+        followed = self._places.setdefault(place, Followed())
+        self._of[key] = place
+        followed.interested[key] = version, float(mmm.spec.model.poll_interval_seconds)
+        if followed.task is None:
+            rest = 0.0 if patience else random.uniform(0.0, followed.interval())
+            followed.task = asyncio.create_task(self._follow(place, followed, rest), name=f"follow {place.uri}")
+        if patience:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(followed.first.wait(), patience)
+        return followed.heard
+
+    def forget(self, key: Key) -> None:
+        """Nobody asks for this object any more."""
+        place = self._of.pop(key, None)
+        if place is None:
+            return
+        followed = self._places[place]
+        del followed.interested[key]
+        if not followed.interested:
+            del self._places[place]
+            if followed.task is not None:
+                followed.task.cancel()
+
+    async def close(self) -> None:
+        """Ends all looks."""
+        tasks = [followed.task for followed in self._places.values() if followed.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, place: Place, followed: Followed, rest: float) -> None:
+        while True:
+            await asyncio.sleep(rest)
+            heard = await self._look(place, followed)
+            self._tell(followed, heard)
+            rest = followed.interval() * random.uniform(0.9, 1.0)
+
+    def _tell(self, followed: Followed, heard: Heard) -> None:
+        news, followed.heard = heard != followed.heard, heard
+        followed.first.set()
+        for key in tuple(followed.interested) if news else ():
+            self._wake(key)
+
+    async def _look(self, place: Place, followed: Followed) -> Heard:
+        gate = self._gates.setdefault(place.storage.endpoint or "", Gate())
+        if gate.trouble:
+            self._tell(followed, followed.after(Trouble(Reason.ENDPOINT_UNREACHABLE, gate.trouble)))
+        try:
+            async with gate.passed():
+                sight = await self._look_now(place, followed)
+        except Down as error:
+            return followed.after(Trouble(Reason.ENDPOINT_UNREACHABLE, str(error)))
+        except NoAccess as error:
+            return followed.after(Trouble(error.reason, str(error)))
+        except RepositoryError as error:
+            return followed.after(Trouble(reason_of(error), error.message))
+        except Exception:
+            # A mistake of ours must not end the following of this place.
+            log.exception("look into %s failed", place.uri)
+            return followed.after(Trouble(Reason.INTERNAL_ERROR, "The operator failed to look; its log says more."))
+        followed.failures = 0
+        return Heard(sight)
+
+    async def _look_now(self, place: Place, followed: Followed) -> Sight:
+        if followed.granted is None or now() - followed.granted_at > PASS_SECONDS:
+            await self._enter(place, followed)
+        try:
+            return await self._timed_look(place, followed)
+        except AccessDenied:
+            used = followed.granted
+            await self._enter(place, followed)
+            if followed.granted == used:
+                raise
+            return await self._timed_look(place, followed)  # the credentials were changed meanwhile
+
+    async def _enter(self, place: Place, followed: Followed) -> None:
+        followed.granted = None
+        followed.granted = await self._access.get(place.namespace, place.storage)
+        followed.granted_at = now()
+
+    async def _timed_look(self, place: Place, followed: Followed) -> Sight:
+        assert followed.granted is not None
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._look_at(place.uri, followed.granted.options, followed.pinned(), followed.heard.sight)
+        except TimeoutError:
+            raise Down(f"The storage gave no answer within {self._timeout:g} seconds.") from None
+        except EndpointUnreachable as error:
+            raise Down(error.message) from None

@@ -1,0 +1,118 @@
+"""What a repository holds now, looked at again and again: cheaply, and without believing what is half there.
+
+A look costs one listing, and one GET for each manifest that may have changed. A manifest that was read before is asked
+for under the condition that it changed; that of a version which nobody has pinned is not asked for again, as a version
+never changes. Versions whose manifest is missing are being uploaded, and count for nothing.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from mmm_repository.errors import InvalidManifest, ModelNotFound, RepositoryError
+from mmm_repository.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, digest_of, parse_manifest
+from mmm_repository.resolve import version_names
+from mmm_repository.storage import Address, StorageOptions, parse_uri
+from mmm_repository.store import ObjectMissing, Store, open_store
+
+# Uploads under way, or given up, that may lie above the newest version.
+MOST_INCOMPLETE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A version with a manifest. `digest` is empty where the manifest is none; `mistake` then says why.
+
+    `tag` is what the store calls this state of the manifest.
+    """
+
+    version: str
+    digest: str
+    total_bytes: int = 0
+    mistake: str = ""
+    tag: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look showed: the newest version that is there, and the pinned ones.
+
+    `incomplete` are versions above the newest whose upload has not ended. Where nothing can be listed there is no
+    newest, and `unlisted` is the reason and the sentence why.
+    """
+
+    newest: Seen | None = None
+    pinned: Mapping[str, Seen] = field(default_factory=dict)
+    incomplete: tuple[str, ...] = ()
+    unlisted: tuple[str, str] | None = None
+
+    def known(self) -> dict[str, Seen]:
+        """All versions that were seen, by name."""
+        return {**({self.newest.version: self.newest} if self.newest else {}), **self.pinned}
+
+
+async def look(uri: str, storage: StorageOptions, pinned: Collection[str], before: Sight | None = None) -> Sight:
+    """What `uri` holds; `before` saves what need not be read again. Safe to cancel; raises RepositoryError only.
+
+    Raises only when nothing at all could be seen: a store that forbids to list still shows the pinned versions.
+    """
+    address = parse_uri(uri)
+    store = open_store(address, storage)
+    known = before.known() if before else {}
+    names, unlisted = await _names(store, address)
+    reads = await asyncio.gather(*(_read(store, address, name, known.get(name)) for name in sorted(pinned)))
+    found = {seen.version: seen for seen in reads if seen}
+    if unlisted is not None and not found:
+        raise unlisted
+    settled = {**known, **found}
+    newest, incomplete = await _newest(store, address, reversed(names), {n: settled[n] for n in settled if n in names})
+    why = (unlisted.reason, unlisted.message) if unlisted else None
+    return Sight(newest, found, tuple(sorted(incomplete)), why)
+
+
+async def _names(store: Store, address: Address) -> tuple[list[str], RepositoryError | None]:
+    try:
+        names = await version_names(store, address)
+    except RepositoryError as error:
+        return [], error
+    if not names:
+        return [], ModelNotFound(f"Nothing lies under {address}. Publish a version, or correct the uri.")
+    return names, None
+
+
+async def _newest(
+    store: Store, address: Address, names: Iterable[str], known: Mapping[str, Seen]
+) -> tuple[Seen | None, list[str]]:
+    incomplete: list[str] = []
+    for name in names:
+        seen = known.get(name)
+        if seen is None or seen.mistake:
+            seen = await _read(store, address, name, seen)
+        if seen is not None:
+            return seen, incomplete
+        incomplete.append(name)
+        if len(incomplete) == MOST_INCOMPLETE:
+            break
+    return None, incomplete
+
+
+async def _read(store: Store, address: Address, version: str, before: Seen | None) -> Seen | None:
+    """The version as its manifest describes it; None where there is no manifest."""
+    key = f"{address.version_key(version)}/{MANIFEST_NAME}"
+    try:
+        answer = await store.read_if_changed(key, MAX_MANIFEST_BYTES, before.tag if before else None)
+    except ObjectMissing:
+        return None
+    if answer is None:
+        return before
+    return _parsed(version, answer.content, answer.tag)
+
+
+def _parsed(version: str, content: bytes | None, tag: str | None) -> Seen:
+    if content is None:
+        return Seen(version, "", mistake=f"manifest.json is larger than {MAX_MANIFEST_BYTES} bytes.", tag=tag)
+    try:
+        manifest = parse_manifest(content)
+    except InvalidManifest as error:
+        return Seen(version, "", mistake=error.message, tag=tag)
+    return Seen(version, digest_of(content), manifest.total_bytes, tag=tag)

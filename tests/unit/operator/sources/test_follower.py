@@ -1,0 +1,245 @@
+"""How repositories are followed: in time, once for all who ask, and gently when a store is down."""
+
+import asyncio
+import base64
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import pytest
+
+from mmm_operator.api.conditions import Reason
+from mmm_operator.api.v1alpha1 import MultimodalModel
+from mmm_operator.settings import Settings
+from mmm_operator.snapshot import Key, Manifest
+from mmm_operator.sources.access import Access
+from mmm_operator.sources.endpoints import Endpoints
+from mmm_operator.sources.follower import Follower, Heard
+from mmm_operator.sources.gate import LONGEST_PAUSE_SECONDS
+from mmm_repository.errors import AccessDenied, EndpointUnreachable
+from mmm_repository.follow import Seen, Sight
+from mmm_repository.storage import StorageOptions
+from tests.unit.operator.runtime.virtual_time import run
+
+KEY = Key("default", "clip")
+SETTINGS = Settings(server_image="server:1", resolve_timeout_seconds=20)
+POLL = 60.0
+
+
+class Scene:
+    """A follower and a repository that holds what the test says."""
+
+    def __init__(self) -> None:
+        self.newest = "1"
+        self.fails: Exception | None = None
+        self.delay = 0.0
+        self.asked: list[float] = []
+        self.pinned: list[Collection[str]] = []
+        self.keys: list[str] = []
+        self.at_once = 0
+        self.most_at_once = 0
+        self.woken: list[Key] = []
+        self.secret_reads = 0
+        self.key = "a"
+        self.accepted = {"a", "b"}
+        self.follower = Follower(Access(self.read, Endpoints(())), self.woken.append, SETTINGS, self.look)
+
+    async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
+        self.secret_reads += 1
+        data = {
+            name: base64.b64encode(self.key.encode()).decode()
+            for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        }
+        return {"metadata": {"resourceVersion": self.key}, "data": data}
+
+    async def look(self, uri: str, storage: StorageOptions, pinned: Collection[str], before: Sight | None) -> Sight:
+        self.asked.append(asyncio.get_running_loop().time())
+        self.pinned.append(set(pinned))
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await asyncio.sleep(self.delay)
+        finally:
+            self.at_once -= 1
+        if storage.access_key_id is not None and storage.access_key_id.get_secret_value() not in self.accepted:
+            raise AccessDenied("no")
+        if self.fails is not None:
+            raise self.fails
+        return Sight(newest=Seen(self.newest, f"sha256:{self.newest * 64}"))
+
+    async def ask(self, key: Key = KEY, patience: float = 0.5, version: str = "", **model: Any) -> Heard:
+        return await self.follower.heard(key, make_mmm(key, **model), version, patience)
+
+
+def make_mmm(key: Key = KEY, **model: Any) -> MultimodalModel:
+    source = {"uri": "s3://models/clip", "updatePolicy": "Auto", "pollIntervalSeconds": POLL, **model}
+    spec = {"model": source, "storage": {"endpoint": "http://127.0.0.1:9", "credentialsSecretRef": {"name": "s3"}}}
+    meta = {"name": key.name, "namespace": key.namespace}
+    return MultimodalModel.model_validate({"metadata": meta, "spec": spec})
+
+
+def newest(heard: Heard) -> str:
+    assert heard.sight is not None
+    assert heard.sight.newest is not None
+    return heard.sight.newest.version
+
+
+Scenario = Callable[[Scene], Awaitable[None]]
+
+
+def played(scenario: Scenario) -> None:
+    async def play() -> None:
+        scene = Scene()
+        try:
+            await scenario(scene)
+        finally:
+            await scene.follower.close()
+
+    run(play())
+
+
+def test_the_first_look_is_taken_at_once_for_who_has_patience() -> None:
+    async def scenario(scene: Scene) -> None:
+        assert newest(await scene.ask()) == "1"
+        assert scene.asked == [0.0]
+
+    played(scenario)
+
+
+def test_the_first_look_without_patience_comes_within_the_interval() -> None:
+    async def scenario(scene: Scene) -> None:
+        assert await scene.ask(patience=0.0) == Heard()
+        await asyncio.sleep(POLL)
+        assert newest(await scene.ask(patience=0.0)) == "1"
+        assert len(scene.asked) in (1, 2)
+
+    played(scenario)
+
+
+def test_a_slow_store_holds_nobody_up() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.delay = 15.0
+        assert await scene.ask() == Heard()
+        assert asyncio.get_running_loop().time() <= 0.5
+        await asyncio.sleep(15)
+        assert scene.woken == [KEY]
+
+    played(scenario)
+
+
+def test_a_new_version_is_noticed_within_the_interval_and_nothing_else_wakes_anybody() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask()
+        await asyncio.sleep(10 * POLL)
+        assert scene.woken == [KEY]
+        scene.newest = "2"
+        await asyncio.sleep(POLL + 5)
+        assert scene.woken == [KEY, KEY]
+        assert newest(await scene.ask()) == "2"
+        pauses = [b - a for a, b in zip(scene.asked, scene.asked[1:], strict=False)]
+        assert all(0.9 * POLL <= pause <= POLL for pause in pauses)
+
+    played(scenario)
+
+
+def test_who_shares_a_place_shares_its_looks_and_the_shortest_interval_counts() -> None:
+    async def scenario(scene: Scene) -> None:
+        keys = [Key("default", f"clip-{number}") for number in range(50)]
+        await asyncio.gather(*(scene.ask(key, version="7") for key in keys))
+        await scene.ask(Key("default", "hasty"), version="8", pollIntervalSeconds=10)
+        await asyncio.sleep(POLL + 10 * POLL)
+        assert scene.pinned[-1] == {"7", "8"}
+        assert 10 * POLL / 10 <= len(scene.asked) <= 11 * POLL / 9 + 2
+        assert scene.secret_reads <= 4
+
+    played(scenario)
+
+
+def test_who_is_gone_or_moved_is_followed_no_more() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask()
+        await scene.ask(uri="s3://models/other")
+        scene.follower.forget(KEY)
+        scene.follower.forget(KEY)
+        count = len(scene.asked)
+        await asyncio.sleep(10 * POLL)
+        assert len(scene.asked) == count == 2
+
+    played(scenario)
+
+
+def test_one_failure_is_no_news_and_two_are_told_beside_what_was_seen() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask()
+        scene.fails, scene.woken[:] = EndpointUnreachable("down"), []
+        await asyncio.sleep(POLL + 1)
+        assert scene.woken == []
+        await asyncio.sleep(2 * POLL)
+        heard = await scene.ask()
+        assert scene.woken == [KEY]
+        assert newest(heard) == "1"
+        assert heard.trouble is not None
+        assert (heard.trouble.reason, heard.trouble.message) == (Reason.ENDPOINT_UNREACHABLE, "down")
+        scene.fails = None
+        await asyncio.sleep(2 * POLL)
+        assert (await scene.ask()).trouble is None
+
+    played(scenario)
+
+
+def test_a_store_that_is_down_is_asked_by_one_at_a_time_and_found_well_again_soon() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.fails = EndpointUnreachable("down")
+        keys = [Key("default", f"clip-{number}") for number in range(100)]
+        await asyncio.gather(*(scene.ask(key, uri=f"s3://models/{key.name}") for key in keys))
+        await asyncio.sleep(5 * POLL)
+        before = len(scene.asked)
+        scene.most_at_once = 0
+        await asyncio.sleep(10 * POLL)
+        assert (len(scene.asked) - before) <= 10 * POLL
+        assert scene.most_at_once == 1
+        scene.fails = None
+        await asyncio.sleep(LONGEST_PAUSE_SECONDS + POLL)
+        heard = [await scene.ask(key, uri=f"s3://models/{key.name}") for key in keys]
+        assert all(one.trouble is None for one in heard)
+
+    played(scenario)
+
+
+def test_no_more_than_a_few_ask_one_store_at_the_same_time() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.delay = 1.0
+        keys = [Key("default", f"clip-{number}") for number in range(40)]
+        await asyncio.gather(*(scene.ask(key, uri=f"s3://models/{key.name}") for key in keys))
+        await asyncio.sleep(20)
+        assert scene.most_at_once == 4
+        assert len(scene.asked) == 40
+
+    played(scenario)
+
+
+def test_new_credentials_count_as_soon_as_the_old_ones_do_not() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask()
+        scene.key, scene.accepted, scene.newest = "b", {"b"}, "2"
+        await asyncio.sleep(POLL + 1)
+        heard = await scene.ask()
+        assert heard.trouble is None
+        assert newest(heard) == "2"
+
+    played(scenario)
+
+
+@pytest.mark.parametrize("mistake", [RuntimeError("bug"), KeyError("bug")])
+def test_a_mistake_of_ours_ends_nothing(mistake: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.fails = mistake
+        heard = await scene.ask()
+        assert heard.trouble is not None
+        assert heard.trouble.reason is Reason.INTERNAL_ERROR
+        assert "bug" not in heard.trouble.message
+        scene.fails = None
+        await asyncio.sleep(POLL)
+        assert newest(await scene.ask()) == "1"
+
+    played(scenario)
+    assert "look into s3://models/clip failed" in caplog.text
