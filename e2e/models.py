@@ -24,6 +24,11 @@ class Models:
         kind = {"apiVersion": "serving.multimodal.dev/v1alpha1", "kind": "MultimodalModel"}
         self.stage.apply({**kind, "metadata": {"name": name}, "spec": full}, self.namespace)
 
+    def follow(self, name: str, uri: str, poll_seconds: int, **spec: Any) -> None:
+        """Ask for whatever is the newest version under `uri`."""
+        model = {"uri": uri, "updatePolicy": "Auto", "pollIntervalSeconds": poll_seconds}
+        self.apply(name, "", model=model, **spec)
+
     def patch(self, name: str, spec: Object) -> None:
         """Merge `spec` into the object's spec."""
         patch = json.dumps({"spec": spec})

@@ -4,8 +4,9 @@ import threading
 from pathlib import Path
 
 from dev.demo.phases import wait_ready, wait_replicas, wait_version
-from dev.demo.stage import OPERATOR_NAMESPACE, Object, Stage, wait_for
+from dev.demo.stage import OPERATOR_NAMESPACE, Stage, wait_for
 from dev.demo.traffic import steady_load
+from e2e.claims import CLAIM, shared_claim
 from e2e.models import Models
 from e2e.versions import publish_good
 
@@ -69,20 +70,17 @@ def test_an_operator_upgrade_restarts_no_pod(stage: Stage, models: Models) -> No
 
 def test_a_claim_keeps_the_model_for_the_next_pod(stage: Stage, models: Models, tmp_path: Path) -> None:
     publish_good(stage, "good")
-    volume = tmp_path / "models"
-    volume.mkdir(mode=0o777)
-    volume.chmod(0o777)
-    for parent in volume.parents:
-        if parent.stat().st_uid == volume.stat().st_uid and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    for manifest in _claim(volume, models.namespace):
-        stage.apply(manifest, models.namespace)
-    models.apply("clip", "good", replicas=2, cache={"type": "PersistentVolumeClaim", "claimName": "models"})
+    with shared_claim(stage, models.namespace, tmp_path) as volume:
+        _two_pods_share(models, volume)
+
+
+def _two_pods_share(models: Models, volume: Path) -> None:
+    stage = models.stage
+    models.apply("clip", "good", replicas=2, cache=CLAIM)
     wait_ready(stage, models.namespace, "clip")
     digest = models.status("clip")["model"]["current"]["digest"].removeprefix("sha256:")
     assert (volume / digest / "model.safetensors").is_file()
     assert not list(volume.glob(".partial*"))
-    stage.kubectl("delete", "pv", f"models-{models.namespace}", "--wait=false")
 
 
 def test_deleting_the_object_takes_everything_with_it(stage: Stage, models: Models) -> None:
@@ -117,22 +115,3 @@ class _operator_killed_again_and_again:  # noqa: N801  reads as a context
             force = ("--force", "--grace-period=0", "--wait=false")
             self._stage.kubectl("delete", "pods", "--all", "-n", OPERATOR_NAMESPACE, *force)
             self.kills += 1
-
-
-def _claim(volume: Path, namespace: str) -> tuple[Object, Object]:
-    spec: Object = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    size = {"storage": "1Gi"}
-    name = f"models-{namespace}"
-    persistent: Object = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolume",
-        "metadata": {"name": name},
-        "spec": {**spec, "capacity": size, "hostPath": {"path": str(volume)}},
-    }
-    claim: Object = {
-        "apiVersion": "v1",
-        "kind": "PersistentVolumeClaim",
-        "metadata": {"name": "models"},
-        "spec": {**spec, "volumeName": name, "resources": {"requests": size}},
-    }
-    return persistent, claim

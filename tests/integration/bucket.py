@@ -31,28 +31,47 @@ class Bucket:
 
     def publish(self, model: str, version: str) -> str:
         """The digest of a new version; the bytes of every version differ."""
-        source = self.folder / f"{model}-{version}"
-        write_model(source, version)
         options = StorageOptions(
             endpoint=self.server.endpoint,
             addressing_style=AddressingStyle.PATH,
             access_key_id=secret(self.server.access_key),
             secret_access_key=secret(self.server.secret_key),
         )
-        published = asyncio.run(publish(source, f"s3://{BUCKET}/{model}", version, options))
-        return published.digest
+        return self.publish_at(options, write_model(self.folder / f"{model}-{version}", version), model, version)
+
+    @staticmethod
+    def publish_at(options: StorageOptions, source: Path, model: str, version: str) -> str:
+        """The same in any store that has the bucket."""
+        return asyncio.run(publish(source, f"s3://{BUCKET}/{model}", version, options)).digest
 
     def put(self, key: str, content: bytes) -> None:
         """An object that no publisher of ours wrote."""
-        target = self.server.directory / "data" / BUCKET / key
+        target = self._file(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
 
+    def read(self, key: str) -> bytes:
+        """What an object holds."""
+        return self._file(key).read_bytes()
 
-def write_model(folder: Path, seed: str) -> None:
-    """A directory that is well-formed, though no server could do anything with it."""
+    def remove(self, key: str) -> None:
+        """Take an object away."""
+        self._file(key).unlink()
+
+    def replace(self, key: str, content: bytes) -> None:
+        """Other bytes in an object, and with them another tag."""
+        self.remove(key)
+        self.put(key, content)
+
+    def _file(self, key: str) -> Path:
+        return self.server.directory / "data" / BUCKET / key
+
+
+def write_model(folder: Path, seed: str) -> Path:
+    """A directory that is well-formed, though no server could do anything with it; the directory."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"model_type": "clip", "seed": seed}))
     header = json.dumps({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
     header += b" " * (-len(header) % 8)
     (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + struct.pack("<2f", 1.0, 2.0))
+    return folder

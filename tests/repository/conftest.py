@@ -11,6 +11,7 @@ import pytest
 from dev.localcluster.s3 import S3Server
 from mmm_repository import FetchOptions, PublishedVersion, StorageOptions, fetch, publish
 from tests.repository.samples import make_model
+from tests.secure import SecureServer, secure_server
 
 DEFAULTS = FetchOptions()
 
@@ -63,6 +64,12 @@ class Repository:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureServer]:
+    with secure_server(tmp_path_factory.mktemp("tls")) as server:
         yield server
 
 

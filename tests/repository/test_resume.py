@@ -18,7 +18,7 @@ from tests.repository.chaos.servers import moto
 from tests.repository.conftest import Repository
 from tests.repository.samples import MIB
 from tests.repository.test_kills import parts_in, parts_sent
-from tests.repository.test_tls import SecureServer, secure  # noqa: F401  a fixture
+from tests.secure import SecureServer
 
 KEY = "clip/1/model.safetensors"
 PART = 8 * MIB
@@ -159,7 +159,7 @@ def test_the_address_of_a_bucket() -> None:
     assert base_of("b", StorageOptions(endpoint="http://s3:9000"), "r").geturl() == "http://s3:9000/b"
 
 
-def test_certificates_count_here_too(secure: SecureServer) -> None:  # noqa: F811
+def test_certificates_count_here_too(secure: SecureServer) -> None:
     address = parse_uri("s3://models/clip")
     trusting = open_leftovers(address, secure.storage(ca_file=secure.ca))
     assert trusting is not None

@@ -81,6 +81,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Id, Seen] = {}
         self._gone: dict[Id, int] = {}
+        self._doubted: set[Key] = set()
         self._of: defaultdict[Key, set[Id]] = defaultdict(set)
         self._changes: dict[Key, int] = {}
         self._count = 0
@@ -88,6 +89,8 @@ class Store:
     def put(self, found: Seen) -> set[Key]:
         """Take note of an object; the answer is whose business that is, if it was news."""
         before = self._objects.get(found.id)
+        if found.id.kind == names.KIND and (before is None or found.version >= before.version):
+            self._doubted.discard(Key(found.id.namespace, found.id.name))
         # An object that lost the labels that its watch goes by is gone for the watch, at the version that it now has.
         if found.version < self._gone.get(found.id, 0) or (before is not None and found.version <= before.version):
             return set()
@@ -106,6 +109,7 @@ class Store:
             return set()
         del self._objects[identity]
         self._detach(before)
+        self._doubt(before)
         return {before.key} if before.key is not None else set()
 
     def forget(self, identity: Id) -> None:
@@ -117,6 +121,9 @@ class Store:
         """Take note of a whole list of a kind as of `version`; the answer is everybody whom that surprises."""
         found = {item.id: item for item in items}
         changed = [self.put(item) for item in found.values()]
+        if kind == names.KIND:
+            # Until a watch has told of it, nobody would tell that it is gone.
+            self._doubted |= {item.key for item in found.values() if item.key is not None}
         lost = [item for item in self._within(kind, namespace) if item.id not in found and item.version <= version]
         changed += [self.remove(item.id, version) for item in lost]
         self._gone = {identity: at for identity, at in self._gone.items() if identity.kind != kind or at > version}
@@ -126,6 +133,18 @@ class Store:
         """Where a list of a kind as of `version`, id by id with its own version, knows more than the store."""
         gone = {item.id for item in self._within(kind, namespace) if item.id not in listed and item.version <= version}
         return gone | {identity for identity, at in listed.items() if at > self._known(identity)}
+
+    def doubts(self, key: Key) -> bool:
+        """Whether the MultimodalModel may be gone without a word: children go when it goes, and it may go unseen."""
+        return key in self._doubted
+
+    def _doubt(self, lost: Seen) -> None:
+        if lost.key is None or lost.id.kind == "Pod":
+            return
+        if Id(names.KIND, lost.key.namespace, lost.key.name) in self._objects:
+            self._doubted.add(lost.key)
+        else:
+            self._doubted.discard(lost.key)
 
     def knows(self, kind: str, meta: Mapping[str, Any]) -> bool:
         """Whether an object with this metadata would be no news; may be asked from any thread."""

@@ -74,10 +74,16 @@ class Reconciler:
             del self.memories[key]
             return Outcome(gone=True)
         plan = self.plan(snapshot, self.settings, dt.datetime.now(dt.UTC))
-        if (plan.apply or plan.delete) and snapshot.settled and not await self.observer.is_current(key):
-            # All was well with what was seen of it, so nobody should have anything to do: it was seen too long ago.
+        if self._is_doubtful(snapshot, plan) and not await self.observer.is_current(key):
             return Outcome(0.0)
         return await self._act(snapshot, plan, memory, changes)
+
+    def _is_doubtful(self, snapshot: Snapshot, plan: Plan) -> bool:
+        """Whether to make sure first that the object still is what was seen of it."""
+        if snapshot.settled and (plan.apply or plan.delete):
+            return True  # all was well, so nobody should have anything to do: it was seen too long ago
+        # What is made for an object that is gone is collected, missed and made again, until somebody finds out.
+        return any(apply.create for apply in plan.apply) and self.store.doubts(snapshot.key)
 
     def stir(self, key: Key) -> None:
         """Have the next look at `key` be a real one: something is known that the store does not show."""

@@ -167,7 +167,8 @@ class WatchHost:
     def _hear(self, kind: str, raw: Mapping[str, Any], event: str | None) -> None:
         if event is None:
             self._mailbox.post(self._feed.listed)
-        if event == "DELETED" or not self._feed.knows(kind, raw):
+        # That a MultimodalModel is there is news even when all of it is known: from now on this watch tells of its end.
+        if event == "DELETED" or kind == names.KIND or not self._feed.knows(kind, raw):
             found = seen(kind, raw)
             self._mailbox.post(lambda: self._feed.saw(found, event))
 

@@ -154,3 +154,48 @@ def test_whatever_the_order_the_store_ends_at_the_truth(history: list[tuple[str,
             store.put(item)
     found: dict[str, Manifest] = {item["metadata"]["name"]: item for item in store.around(CLIP).children}
     assert {name: item["spec"]["version"] for name, item in found.items()} == truth
+
+
+def mmm(version: int = 1) -> Seen:
+    return make(names.KIND, version, model="")
+
+
+def test_who_is_known_from_a_list_only_is_doubted_until_a_watch_tells() -> None:
+    store = Store()
+    store.replace(names.KIND, None, [mmm(5)], 9)
+    assert store.doubts(CLIP)
+    assert store.put(mmm(5)) == set()  # no news, but somebody watches it now
+    assert not store.doubts(CLIP)
+
+
+def test_who_loses_a_child_is_doubted_until_it_is_heard_of_again() -> None:
+    store = Store()
+    store.put(mmm(5))
+    store.put(make(version=6))
+    assert not store.doubts(CLIP)
+    store.remove(SERVICE, 7)
+    assert store.doubts(CLIP)
+    store.put(mmm(4))  # an echo from before
+    assert store.doubts(CLIP)
+    store.put(mmm(8))
+    assert not store.doubts(CLIP)
+
+
+def test_who_is_gone_is_doubted_no_more() -> None:
+    store = Store()
+    store.put(mmm(5))
+    store.put(make(version=6))
+    store.remove(SERVICE, 7)
+    store.remove(Id(names.KIND, "default", "clip"), 8)
+    assert not store.doubts(CLIP)
+    store.put(make(version=9))
+    store.remove(SERVICE, 10)
+    assert not store.doubts(CLIP)
+
+
+def test_a_pod_that_goes_raises_no_doubt() -> None:
+    store = Store()
+    store.put(mmm(5))
+    store.put(make("Pod", 6))
+    store.remove(Id("Pod", "default", "clip"), 7)
+    assert not store.doubts(CLIP)
