@@ -8,8 +8,8 @@ For each number of objects N, alone on the machine and in this order:
    MultimodalModels of one published version. Time runs from the first of these requests to the last child's.
 3. *Reaction.* Thirty edits of a spec, one at a time, until the operator's first write of a child.
 4. *Restart.* SIGTERM and start over unchanged objects; settled at the end of the last second with over 3 % CPU.
-5. *Idle.*
-6. *Simulated nodes*, if wanted: the same objects with kwok's nodes and the scheduler, until all are Ready.
+5. *Simulated nodes*, if wanted: the same objects with kwok's nodes and the scheduler, until all are Ready.
+6. *Idle*: nothing, for so long; over objects that serve, if there are simulated nodes.
 
 The operator is a process with the chart's rights and its default settings, known by its ServiceAccount's token, so the
 API server's priority and fairness applies. Requests are counted from the audit log, Leases and watches left out; CPU

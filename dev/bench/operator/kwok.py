@@ -1,12 +1,14 @@
 """Nodes that only exist in the API: kwok makes the pods on them ready at once, and no container runs.
 
-The pods get no address, so no Endpoints follow and the operator has no page to read: what is measured is the way of an
-object through readiness, not traffic.
+All pods have the machine's own address, where one small server has the status page of each of them: so an object can
+come to rest as it would on real nodes. What is measured is the way of an object through readiness, not traffic.
 """
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import yaml
@@ -14,9 +16,10 @@ import yaml
 from dev.bench.operator.load import Connection
 from dev.bench.operator.stage import Stage
 from dev.localcluster import processes
-from dev.localcluster.layout import free_ports
+from dev.localcluster.layout import free_ports, node_address
 from dev.localcluster.processes import Program
 from dev.tools import tool
+from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 
 NODES = 10
@@ -35,6 +38,8 @@ conditions:
 _READY = """
 {{ $now := Now | Quote }}
 phase: Running
+podIP: ADDRESS
+podIPs: [{ip: ADDRESS}]
 startTime: {{ $now }}
 conditions:
 - {type: Initialized, status: "True", lastTransitionTime: {{ $now }}}
@@ -71,9 +76,37 @@ def simulated_nodes(stage: Stage) -> Iterator[None]:
     program = _kwok(stage, str(stages))
     program.up()
     try:
-        yield
+        with _status_pages():
+            yield
     finally:
         processes.stop(program.record)
+
+
+class _Page(BaseHTTPRequestHandler):
+    """The status page of a server that is ready, whichever pod is asked."""
+
+    def do_GET(self) -> None:
+        page = {"state": "READY", "model": {"digest": ""}, "device": {"kind": "cpu"}, "loadSeconds": 1}
+        content = json.dumps(page).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: a thousand lines would say the same."""
+
+
+@contextmanager
+def _status_pages() -> Iterator[None]:
+    with ThreadingHTTPServer((node_address(), names.PORT_OPERATIONS), _Page) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def _kwok(stage: Stage, stages: str) -> Program:
@@ -104,7 +137,7 @@ def _pod_becomes_ready() -> Manifest:
         {"key": ".metadata.deletionTimestamp", "operator": "DoesNotExist"},
         {"key": ".status.phase", "operator": "In", "values": ["Pending"]},
     ]
-    return _stage("Pod", "pod-ready", waiting, {"statusTemplate": _READY})
+    return _stage("Pod", "pod-ready", waiting, {"statusTemplate": _READY.replace("ADDRESS", node_address())})
 
 
 def _pod_goes_away() -> Manifest:

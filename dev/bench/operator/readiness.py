@@ -8,9 +8,9 @@ import time
 from dev.bench.operator.audit import by_kind, needless
 from dev.bench.operator.kwok import simulated_nodes
 from dev.bench.operator.load import Connection, creation, write_all
-from dev.bench.operator.measured import ReadyWith
+from dev.bench.operator.measured import Measured, ReadyWith
 from dev.bench.operator.objects import build_objects
-from dev.bench.operator.phases import QUIET_SECONDS, limit, pid_of, settle
+from dev.bench.operator.phases import QUIET_SECONDS, idle, limit, pid_of, settle
 from dev.bench.operator.stage import Stage, open_stage, wait_for
 from dev.bench.operator.usage import cpu_seconds
 from mmm_operator import names
@@ -35,8 +35,9 @@ class Ready:
                     self.since.setdefault(f"{meta['namespace']}/{meta['name']}", time.time())
 
 
-def measure_ready(objects: int) -> ReadyWith:
-    """The same objects as without nodes, on a control plane of their own with a scheduler."""
+def measure_ready(found: Measured, idle_seconds: float) -> None:
+    """The same objects as without nodes, on a control plane of their own with a scheduler; then a while of nothing."""
+    objects = found.objects
     with open_stage(scheduler=True) as stage, simulated_nodes(stage), stage.operator() as operator:
         ready, trail, spent = Ready(stage), stage.trail, cpu_seconds(pid_of(operator))
         calls = [creation(raw) for raw in build_objects(objects, stage.bucket.storage)]
@@ -46,13 +47,14 @@ def measure_ready(objects: int) -> ReadyWith:
         wait_for("ready", limit(objects), lambda: len(ready.since) >= objects, state)
         settle(stage, objects, QUIET_SECONDS)
         writes = [request for request in trail.requests if request.ours and request.write and request.ended > began]
-        return ReadyWith(
+        found.ready = ReadyWith(
             seconds=max(ready.since.values()) - began,
             last_write_seconds=max(request.ended for request in writes) - began,
             writes=by_kind(request for request in writes if request.code < 400),
             needless=by_kind(needless(trail.requests)),
             cpu_seconds=cpu_seconds(pid_of(operator)) - spent,
         )
+        idle(stage, operator, found, idle_seconds)
 
 
 def _is_ready(mmm: Manifest) -> bool:

@@ -29,14 +29,15 @@ def _measure(objects: int, idle_seconds: float, nodes: bool) -> Measured:
         found.floor_seconds.append(seconds)
 
     def add_nodes() -> None:
-        found.ready = measure_ready(objects)
+        measure_ready(found, idle_seconds)
 
     attempt("floor", add_floor)
     with open_stage() as stage, stage.operator() as operator:
         if attempt("creation", lambda: create(stage, operator, found)):
             attempt("reaction", lambda: react(stage, operator, found))
             attempt("restart", lambda: restart(stage, operator, found))
-            attempt(f"idle, {idle_seconds:g} s", lambda: idle(stage, operator, found, idle_seconds))
+            if not nodes:
+                attempt(f"idle, {idle_seconds:g} s", lambda: idle(stage, operator, found, idle_seconds))
     if objects >= 100:
         attempt("floor again", add_floor)
     if nodes:

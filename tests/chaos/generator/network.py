@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 from tests.chaos.generator.became import Became, Shown
 
 
+EMPTY: tuple[tuple[str, object], ...] = (("matchLabels", {}), ("except", []))
+
+
 def _clients(became: Became, value: Any) -> tuple[Any, Any]:
     policy = became.spec.get("networkPolicy")
     found = became.at("NetworkPolicy", "spec.ingress.0.from")
@@ -15,9 +18,9 @@ def _clients(became: Became, value: Any) -> tuple[Any, Any]:
 
 
 def _plain(thing: Any) -> Any:
-    # An empty selector is the same with and without an empty map in it.
+    # An empty selector is the same with and without an empty map in it, and so is a range without exceptions.
     if isinstance(thing, dict):
-        return {key: _plain(value) for key, value in thing.items() if (key, value) != ("matchLabels", {})}
+        return {key: _plain(value) for key, value in thing.items() if (key, value) not in EMPTY}
     return [_plain(item) for item in thing] if isinstance(thing, list) else thing
 
 
