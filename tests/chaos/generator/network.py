@@ -5,7 +5,6 @@ from urllib.parse import urlsplit
 
 from tests.chaos.generator.became import Became, Shown
 
-
 EMPTY: tuple[tuple[str, object], ...] = (("matchLabels", {}), ("except", []))
 
 
