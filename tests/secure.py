@@ -60,6 +60,12 @@ def certificate(
     return builder.sign(signer, hashes.SHA256())
 
 
+def self_signed() -> str:
+    """The certificate of some CA, as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    return certificate("a test CA", key, None, key).public_bytes(Encoding.PEM).decode()
+
+
 def write_certificates(directory: Path, address: str, hosts: Sequence[str] = ()) -> None:
     """ca.pem, and server.pem with server.key that it signed."""
     ca_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))

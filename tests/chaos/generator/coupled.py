@@ -121,6 +121,7 @@ def _pinned(uri: str, version: str, digest: str, verdict: Verdict) -> Move:
     def change(spec: Spec) -> Spec | None:
         changed = copy.deepcopy(spec)
         changed["model"] |= {"uri": uri, "version": version, "digest": digest}
+        changed["model"].pop("updatePolicy", None)
         return fit(changed, "model.digest")
 
     return Move(f"{uri} version {version} pinned to {digest[:15]}", "model.digest", verdict, change)
@@ -250,6 +251,8 @@ def _wishing(wish: Callable[[Spec], None]) -> Callable[[Spec], Spec | None]:
 def _model(spec: Spec, **fields: str) -> None:
     spec["model"] |= fields
     spec["model"].pop("digest", None)
+    if "version" in fields:
+        spec["model"].pop("updatePolicy", None)
 
 
 def _storage(spec: Spec, **fields: object) -> None:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 
-from tests.chaos.generator.offer import TOOL
+from tests.chaos.generator.offer import TOOL, TRUST, VERSIONS
 from tests.chaos.generator.schema import Spec
 
 CPU_REQUEST = "100m"
@@ -15,7 +15,19 @@ NAMES = ("prepare", "wait", "sidecar", "proxy")
 def fit(spec: Spec, field: str) -> Spec:
     """`spec` with its other fields made to agree with `field`."""
     fitted = copy.deepcopy(spec)
-    for rule in (_cache, _replicas, _resources, _accelerator, _digest, _arguments, _network, _pods, _awake):
+    for rule in (
+        _cache,
+        _replicas,
+        _resources,
+        _accelerator,
+        _policy,
+        _digest,
+        _trust,
+        _arguments,
+        _network,
+        _pods,
+        _awake,
+    ):
         rule(fitted, field)
     return fitted
 
@@ -72,6 +84,33 @@ def _accelerator(spec: Spec, field: str) -> None:
     device = spec.get("accelerator", {}).get("resourceName", "nvidia.com/gpu") if "accelerator" in spec else None
     for part in spec.get("resources", {}).values():
         part.pop(device, None)
+
+
+def _policy(spec: Spec, field: str) -> None:
+    # Either the version is named, or the newest one is followed.
+    model = spec["model"]
+    if field == "model.updatePolicy" and model.get("updatePolicy") == "Auto":
+        model.pop("version", None)
+    elif field == "model.version" and "version" not in model:
+        model["updatePolicy"] = "Auto"
+    elif "version" in model:
+        model.pop("updatePolicy", None)
+    elif model.get("updatePolicy") != "Auto":
+        model["version"] = VERSIONS[0]
+    if "version" not in model:
+        model.pop("digest", None)
+
+
+def _trust(spec: Spec, field: str) -> None:
+    bundle = spec["storage"].get("caBundle")
+    if bundle is None:
+        return
+    if field.startswith("storage.caBundle.") and len(bundle) > 1:
+        bundle.pop("secretKeyRef" if ".configMapKeyRef" in field else "configMapKeyRef")
+    for reference in bundle.values():
+        reference.setdefault("name", TRUST[0])
+    if not bundle:
+        spec["storage"].pop("caBundle")
 
 
 def _digest(spec: Spec, field: str) -> None:

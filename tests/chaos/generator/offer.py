@@ -13,11 +13,15 @@ URIS = (f"s3://{BUCKET}/fox", f"s3://{BUCKET}/owl")
 VERSIONS = ("1", "2", "007", "1e3", "null")
 # Published, but chosen by hopeless moves only.
 UNSEEN = "3"
+NEWEST = "007"
 PRIORITY_CLASS = "chaos-high"
 SERVICE_ACCOUNT = "chaos-server"
 RUNTIME_CLASS = "chaos-runtime"
 TOOL = "registry.example/tool:1"
 SECRETS = ("s3", "s3-again")
+# ConfigMaps and Secrets with certificates under each of these keys.
+TRUST = ("trust", "trust-again")
+TRUST_KEYS = ("ca.crt", "tls.crt")
 SESSION_TOKEN = "SESSION_TOKEN"
 OTHER_KEYS = {"accessKeyIDKey": "id.of-key", "secretAccessKeyKey": "secret_of.key"}
 
@@ -50,7 +54,7 @@ class Offer:
 
     def digest(self, spec: Spec) -> str | None:
         """The digest that the version of a spec has."""
-        return self.digests.get((spec["model"]["uri"], spec["model"]["version"]))
+        return self.digests.get((spec["model"]["uri"], spec["model"].get("version", NEWEST)))
 
     def values(self, field: Field) -> list[Any]:
         """Values that can come true; those that have a meaning are known here, the others follow from the schema."""
@@ -73,6 +77,8 @@ class Offer:
                 OTHER_KEYS["secretAccessKeyKey"],
             ),
             "storage.credentialsSecretRef.sessionTokenKey": (SESSION_TOKEN,),
+            **{f"storage.caBundle.{kind}.name": TRUST for kind in ("configMapKeyRef", "secretKeyRef")},
+            **{f"storage.caBundle.{kind}.key": TRUST_KEYS for kind in ("configMapKeyRef", "secretKeyRef")},
             "storage.insecureSkipTLSVerify": (False,),
             "accelerator.resourceName": ("nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "example.com/device"),
             "replicas": (0, 1, 2, 3),
@@ -133,7 +139,7 @@ def _strings() -> tuple[Any, ...]:
 
 def _plain(field: Field) -> list[Any]:
     if field.schema.get("type") == "array":
-        items = plain_values(field.schema["items"])
+        items = plain_values(field.schema["items"])[: field.schema.get("maxItems")]
         return [items[:1], items, items[::-1][:2]]
     return plain_values(field.schema)
 

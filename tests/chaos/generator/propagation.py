@@ -11,6 +11,7 @@ from mmm_operator import names
 from mmm_operator.quantity import parse_quantity
 from tests.chaos.generator.became import FETCHER, SERVER, TEMPLATE, Became, Shown, if_given, in_child, nowhere, step
 from tests.chaos.generator.network import NETWORK_FIELDS
+from tests.chaos.generator.offer import NEWEST
 from tests.chaos.generator.pods import POD_FIELDS
 
 
@@ -157,6 +158,27 @@ def _pin(became: Became, value: Any) -> tuple[Any, Any]:
     return shown, shown if value is None else value
 
 
+def _version(became: Became, value: Any) -> tuple[Any, Any]:
+    return became.env(SERVER, "MMM_MODEL_VERSION"), value or NEWEST
+
+
+def _policy(became: Became, value: Any) -> tuple[Any, Any]:
+    shown = became.env(SERVER, "MMM_MODEL_VERSION")
+    return shown, NEWEST if value == "Auto" else shown
+
+
+def _trust(reference: str, field: str) -> Shown:
+    """A name or key of the CA bundle, in the volume from which the fetcher has it."""
+    source, name = ("configMap", "name") if reference == "configMapKeyRef" else ("secret", "secretName")
+    path = f"{source}.{name}" if field == "name" else f"{source}.items.0.key"
+
+    def shown(became: Became, value: Any) -> tuple[Any, Any]:
+        wanted = became.spec["storage"].get("caBundle", {}).get(reference, {}).get(field)
+        return became.at("Deployment", f"{TEMPLATE}.volumes.store-ca.{path}"), wanted
+
+    return shown
+
+
 def _service_name(became: Became, value: Any) -> tuple[Any, Any]:
     return became.env(SERVER, "MMM_MODEL_NAME"), value or became.mmm["metadata"]["name"]
 
@@ -173,7 +195,8 @@ def _pull_policy(became: Became, value: Any) -> tuple[Any, Any]:
 
 PROPAGATION: dict[str, Shown] = {
     "model.uri": in_env(FETCHER, "MMM_SOURCE_URI"),
-    "model.version": in_env(SERVER, "MMM_MODEL_VERSION"),
+    "model.version": _version,
+    "model.updatePolicy": _policy,
     "model.digest": _pin,
     "model.pollIntervalSeconds": nowhere("it is how often the operator asks the repository"),
     "model.tasks": lambda became, value: (became.env(SERVER, "MMM_MODEL_TASKS"), ",".join(value or ()) or None),
@@ -185,6 +208,11 @@ PROPAGATION: dict[str, Shown] = {
     "storage.credentialsSecretRef.accessKeyIDKey": secret_key("AWS_ACCESS_KEY_ID"),
     "storage.credentialsSecretRef.secretAccessKeyKey": secret_key("AWS_SECRET_ACCESS_KEY"),
     "storage.credentialsSecretRef.sessionTokenKey": secret_key("AWS_SESSION_TOKEN"),
+    **{
+        f"storage.caBundle.{reference}.{field}": _trust(reference, field)
+        for reference in ("configMapKeyRef", "secretKeyRef")
+        for field in ("name", "key")
+    },
     "storage.insecureSkipTLSVerify": lambda became, value: (
         became.env(FETCHER, "MMM_S3_INSECURE_SKIP_TLS_VERIFY"),
         "true" if value else None,

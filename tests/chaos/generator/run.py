@@ -17,18 +17,30 @@ from tests.chaos.essence import Children, children, conditions, falsehoods, want
 from tests.chaos.generator.became import Became
 from tests.chaos.generator.chains import Chain, Operation
 from tests.chaos.generator.moves import Verdict, brief
-from tests.chaos.generator.offer import OTHER_KEYS, PRIORITY_CLASS, SECRETS, SERVICE_ACCOUNT, SESSION_TOKEN, Offer
+from tests.chaos.generator.offer import (
+    OTHER_KEYS,
+    PRIORITY_CLASS,
+    SECRETS,
+    SERVICE_ACCOUNT,
+    SESSION_TOKEN,
+    TRUST,
+    TRUST_KEYS,
+    Offer,
+)
 from tests.chaos.generator.propagation import unshown
 from tests.chaos.generator.refusal import complaint
 from tests.chaos.generator.schema import Schema, Spec, messages
 from tests.chaos.trail import Trail
 from tests.chaos.world import World
+from tests.secure import self_signed
 
 NAME = "clip"
 # Eight chains at once on a busy machine.
 PATIENCE_SECONDS = 150.0
 QUIET_SECONDS = 0.8
 LAG_SECONDS = 10.0
+# A write is known from the audit log, which is read a little later than the watch tells of it.
+TRAIL_SECONDS = 0.4
 PATCH = "application/json-patch+json"
 # One change of a spec changes each of these at most so often: away, and back again.
 WRITES_PER_CHILD = 1
@@ -61,6 +73,9 @@ class Space:
         await api.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         for secret in SECRETS:
             await api.create(namespace, _secret(secret, place.offer))
+        for name in TRUST:
+            await api.create(namespace, _trust("Secret", name))
+            await api.post(f"/api/v1/namespaces/{namespace}/configmaps", _trust("ConfigMap", name))
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": SERVICE_ACCOUNT}}
         await api.post(f"/api/v1/namespaces/{namespace}/serviceaccounts", account)
         try:
@@ -105,10 +120,11 @@ class Space:
 
     async def at_rest(self, ready: bool) -> None:
         """Return once the status speaks of what was written last, is (or is not) Ready, and no more is written."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline, arrived = time.monotonic() + PATIENCE_SECONDS, 0.0
         while True:
             await self.until(lambda: self._arrived(ready), deadline, f"Ready={ready}")
-            quiet = self.place.trail.quiet_since(self.namespace) + QUIET_SECONDS - time.monotonic()
+            arrived = arrived or time.monotonic() + TRAIL_SECONDS
+            quiet = max(arrived, self.place.trail.quiet_since(self.namespace) + QUIET_SECONDS) - time.monotonic()
             if quiet <= 0:
                 return
             await asyncio.sleep(quiet)
@@ -157,6 +173,14 @@ def _secret(name: str, offer: Offer) -> Manifest:
         SESSION_TOKEN: "session",
     }
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": values}
+
+
+def _trust(kind: str, name: str) -> Manifest:
+    content = "stringData" if kind == "Secret" else "data"
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, content: dict.fromkeys(TRUST_KEYS, _PEM)}
+
+
+_PEM = self_signed()
 
 
 class Player:

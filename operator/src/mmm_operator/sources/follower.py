@@ -71,6 +71,7 @@ class Followed:
     heard: Heard = Heard()
     failures: int = 0
     first: asyncio.Event = field(default_factory=asyncio.Event)
+    hurry: asyncio.Event = field(default_factory=asyncio.Event)
     granted: Pass | None = None
     granted_at: float = 0.0
     task: asyncio.Task[None] | None = None
@@ -119,7 +120,8 @@ class Follower:
         if followed.task is None:
             rest = 0.0 if patience else random.uniform(0.0, followed.interval())
             followed.task = asyncio.create_task(self._follow(place, followed, rest), name=f"follow {place.uri}")
-        if patience:
+        if patience and not followed.first.is_set():
+            followed.hurry.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(followed.first.wait(), patience)
         return followed.heard
@@ -145,7 +147,9 @@ class Follower:
 
     async def _follow(self, place: Place, followed: Followed, rest: float) -> None:
         while True:
-            await asyncio.sleep(rest)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(followed.hurry.wait(), rest)
+            followed.hurry.clear()
             heard = await self._look(place, followed)
             self._tell(followed, heard)
             rest = followed.interval() * random.uniform(0.9, 1.0)

@@ -115,6 +115,16 @@ def test_the_first_look_without_patience_comes_within_the_interval() -> None:
     played(scenario)
 
 
+def test_a_look_that_had_time_is_taken_at_once_when_somebody_waits() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask(patience=0.0)
+        await asyncio.sleep(0.001)
+        assert newest(await scene.ask()) == "1"
+        assert asyncio.get_running_loop().time() < 0.5
+
+    played(scenario)
+
+
 def test_a_slow_store_holds_nobody_up() -> None:
     async def scenario(scene: Scene) -> None:
         scene.delay = 15.0
