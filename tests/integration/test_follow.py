@@ -40,7 +40,7 @@ def pinned(make_mmm: MakeMmm, model: str) -> Manifest:
 def wait_until_ready(objects: Objects, version: str = "1") -> None:
     def ready() -> bool:
         objects.make_pods_ready()
-        current = objects.mmm()["status"]["model"].get("current") or {}
+        current = objects.mmm().get("status", {}).get("model", {}).get("current") or {}
         return bool(objects.condition("Ready")["status"] == "True" and current.get("version") == version)
 
     eventually(ready)

@@ -87,6 +87,16 @@ async def test_a_pinned_version_that_is_gone_is_missing_from_the_sight(repositor
     assert sight.newest.version == "2"
 
 
+async def test_a_version_that_loses_its_manifest_is_the_newest_no_more(repository: Repository) -> None:
+    await repository.published("1")
+    await repository.published("2")
+    before = await seen(repository, "2")
+    (repository.disk / "2" / "manifest.json").unlink()
+    after = await seen(repository, "2", before=before)
+    assert after.newest is not None
+    assert (after.newest.version, after.incomplete, dict(after.pinned)) == ("1", ("2",), {})
+
+
 async def test_an_empty_prefix_and_wrong_credentials_raise(repository: Repository) -> None:
     with pytest.raises(ModelNotFound):
         await seen(repository, "1")

@@ -64,8 +64,9 @@ async def look(uri: str, storage: StorageOptions, pinned: Collection[str], befor
     found = {seen.version: seen for seen in reads if seen}
     if unlisted is not None and not found:
         raise unlisted
-    settled = {**known, **found}
-    newest, incomplete = await _newest(store, address, reversed(names), {n: settled[n] for n in settled if n in names})
+    # What was just looked for and is not there counts no more; the rest of what is listed is as it was.
+    settled = {name: seen for name, seen in known.items() if name in names and name not in pinned} | found
+    newest, incomplete = await _newest(store, address, reversed(names), settled)
     why = (unlisted.reason, unlisted.message) if unlisted else None
     return Sight(newest, found, tuple(sorted(incomplete)), why)
 
