@@ -114,7 +114,11 @@ def make_mmm(bucket: Bucket) -> Callable[..., Manifest]:
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
             "metadata": {"name": name},
-            "spec": {"model": {**model, **spec.pop("model", {})}, "storage": bucket.storage, **spec},
+            "spec": {
+                "model": {**model, **spec.pop("model", {})},
+                "storage": {**bucket.storage, **spec.pop("storage", {})},
+                **spec,
+            },
         }
 
     return make

@@ -61,7 +61,18 @@ REFUSED = {
     "uri with an empty segment": (model(uri="s3://models//clip"), "write s3://bucket/prefix"),
     "uri that climbs": (model(uri="s3://models/../clip"), "uri must not contain '..': write the whole path"),
     "uri with an upper-case bucket": (model(uri="s3://Models/clip"), "a bucket in lower case"),
-    "no version": ({"model": {"uri": "s3://models/clip"}}, "spec.model.version: Required value"),
+    "no version": ({"model": {"uri": "s3://models/clip"}}, "write the version to serve, or updatePolicy: Auto"),
+    "a version beside the newest": (model(updatePolicy="Auto"), "follows the newest version: remove version"),
+    "a digest beside the newest": (
+        {"model": {"uri": "s3://models/clip", "updatePolicy": "Auto", "digest": "sha256:" + "0" * 64}},
+        "follows the newest version: remove version",
+    ),
+    "unknown update policy": (model(updatePolicy="Latest"), 'supported values: "Manual", "Auto"'),
+    "certificates from nowhere": ({"storage": {"caBundle": {}}}, "write where the certificates are"),
+    "certificates from two places": (
+        {"storage": {"caBundle": {"configMapKeyRef": {"name": "a"}, "secretKeyRef": {"name": "b"}}}},
+        "write where the certificates are",
+    ),
     "version as a number": (model(version=2), "spec.model.version in body must be of type string"),
     "version with a slash": (model(version="1/2"), "write the name of the version's directory, for instance 2"),
     "version that is too long": (model(version="1" * 64), "spec.model.version: Too long"),
@@ -80,7 +91,7 @@ REFUSED = {
     "Secret without a name": ({"storage": {"credentialsSecretRef": {}}}, "credentialsSecretRef.name: Required"),
     "Secret key with a space": (
         {"storage": {"credentialsSecretRef": {"name": "s3", "accessKeyIDKey": "access key"}}},
-        "write a key of the Secret",
+        "write a key of the object",
     ),
     "unverified TLS without TLS": (
         {"storage": {"endpoint": "http://s3:9000", "insecureSkipTLSVerify": True}},
@@ -219,6 +230,8 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "a MIG slice": {"accelerator": {"resourceName": "nvidia.com/mig-1g.10gb", "fallback": "CPU"}},
     "a claim of the operator's": claim(claimTemplate={"size": "10Gi", "accessMode": "ReadWriteOnce"}),
     "an IPv6 endpoint": {"storage": {"endpoint": "https://[::1]:9000", "insecureSkipTLSVerify": True}},
+    "the newest version": {"model": {"uri": "s3://models/clip", "updatePolicy": "Auto"}},
+    "a private CA": {"storage": {"caBundle": {"secretKeyRef": {"name": "trust", "key": "tls.crt"}}}},
     "a bucket without a prefix": model(uri="s3://models"),
     "nothing for now": {"suspend": True, "rollout": {"paused": True}},
     "arguments for a server of one's own": {"runtime": {"image": "own", "args": ["--verbose"]}},

@@ -80,6 +80,7 @@ OTHER_CONSEQUENCES = {
     (names.KIND, "patch"): "clip is ready",
     ("Pod", "watch"): "clip is ready",
     ("Secret", "get"): "clip is ready",
+    ("ConfigMap", "get"): "clip is ready",
     ("Event", "list"): "stuck tells why",
     ("Event", "create"): UNTOLD,
 }

@@ -17,6 +17,9 @@ START_SECONDS = 60.0
 END_SECONDS = 30.0
 POLL_SECONDS = 0.02
 
+# One for all: to make a client, and read the certificates of the system for it, costs ten times what a look does.
+PROBE = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
     """Polls until `condition` holds; AssertionError with `what` after the deadline."""
@@ -101,19 +104,19 @@ class ServerProcess:
 
         def ready() -> bool:
             assert self.child.poll() is None, self.log_path.read_text()
-            return httpx.get(f"{url}/readyz").status_code == 200
+            return PROBE.get(f"{url}/readyz").status_code == 200
 
         wait_for(ready, START_SECONDS, "ready")
         return self
 
     def status(self) -> dict[str, Any]:
         """The status document."""
-        document: dict[str, Any] = httpx.get(f"{self.operations_url}/v1/status").json()
+        document: dict[str, Any] = PROBE.get(f"{self.operations_url}/v1/status").json()
         return document
 
     def metric(self, name: str) -> float:
         """The sum over all labels of a metric's samples."""
-        lines = httpx.get(f"{self.operations_url}/metrics").text.splitlines()
+        lines = PROBE.get(f"{self.operations_url}/metrics").text.splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
 
     def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
