@@ -1,5 +1,7 @@
 """What a look at a repository shows, and how little it costs when nothing has changed."""
 
+import shutil
+
 import pytest
 
 from mmm_repository import AccessDenied, ModelNotFound, Sight, look
@@ -95,6 +97,15 @@ async def test_a_version_that_loses_its_manifest_is_the_newest_no_more(repositor
     after = await seen(repository, "2", before=before)
     assert after.newest is not None
     assert (after.newest.version, after.incomplete, dict(after.pinned)) == ("1", ("2",), {})
+
+
+async def test_names_that_nobody_could_ask_for_are_passed_over(repository: Repository) -> None:
+    await repository.published("1")
+    for name in ("2+build", "3" * 64):
+        shutil.copytree(repository.disk / "1", repository.disk / name)
+    sight = await seen(repository)
+    assert sight.newest is not None
+    assert (sight.newest.version, sight.incomplete) == ("1", ())
 
 
 async def test_an_empty_prefix_and_wrong_credentials_raise(repository: Repository) -> None:

@@ -11,6 +11,8 @@ One S3 server (versitygw over a directory) on this machine holds a model of so m
 Time runs inside the process, from the client's making to the last byte; imports do not count. Memory is the kernel's
 high-water mark for the whole process. Ratios compare medians over the rounds, in which the order is turned each time.
 A complete cache is then looked at again by `fetch`: by sizes, without a request.
+
+Before all that the operator's follower looks at so many prefixes of one small version each, for a minute.
 """
 
 from pathlib import Path

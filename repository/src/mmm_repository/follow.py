@@ -6,6 +6,7 @@ never changes. Versions whose manifest is missing are being uploaded, and count 
 """
 
 import asyncio
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,8 @@ from mmm_repository.store import ObjectMissing, Store, open_store
 
 # Uploads under way, or given up, that may lie above the newest version.
 MOST_INCOMPLETE = 16
+# The version of what serves is written on it as a label, which not every name of a directory can be.
+FOLLOWED = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ async def look(uri: str, storage: StorageOptions, pinned: Collection[str], befor
     address = parse_uri(uri)
     store = open_store(address, storage)
     known = before.known() if before else {}
-    names, unlisted = await _names(store, address)
+    listed, unlisted = await _names(store, address)
+    names = [name for name in listed if FOLLOWED.fullmatch(name)]
     reads = await asyncio.gather(*(_read(store, address, name, known.get(name)) for name in sorted(pinned)))
     found = {seen.version: seen for seen in reads if seen}
     if unlisted is not None and not found:
