@@ -18,8 +18,10 @@ from mmm_operator.sources.access import Access
 from mmm_operator.sources.endpoints import Endpoints
 from mmm_operator.sources.follower import Follower
 from mmm_repository import Sight, StorageOptions, look
-from mmm_repository.manifest import FileEntry
+from mmm_repository.manifest import MANIFEST_NAME, FileEntry
 from mmm_repository.manifest import Manifest as VersionManifest
+from mmm_repository.storage import parse_uri, secret
+from mmm_repository.store import open_store
 
 BUCKET = "bench"
 INTERVAL_SECONDS = 10
@@ -45,11 +47,7 @@ class Counted:
 
 def measure_polling(directory: Path, prefixes: int) -> dict[str, Figure]:
     """CPU of this process, in which nothing else happens, for each look and for all prefixes once a minute."""
-    (bucket := directory / "s3" / "data" / BUCKET).mkdir(parents=True)
-    manifest = VersionManifest(files=(FileEntry(path="config.json", size=2, sha256="0" * 64),)).canonical_bytes()
-    for number in range(prefixes):
-        (bucket / f"{number}" / "1").mkdir(parents=True)
-        (bucket / f"{number}" / "1" / "manifest.json").write_bytes(manifest)
+    (directory / "s3" / "data" / BUCKET).mkdir(parents=True)
     with S3Server(directory / "s3") as server:
         looks, cpu_seconds = uvloop.run(_follow(server, prefixes))  # as the operator does
     per_look = cpu_seconds / looks
@@ -62,7 +60,18 @@ def measure_polling(directory: Path, prefixes: int) -> dict[str, Figure]:
     }
 
 
+async def _publish(server: S3Server, prefixes: int) -> None:
+    """A version under every prefix: nothing but its manifest, which is all that is looked at."""
+    manifest = VersionManifest(files=(FileEntry(path="config.json", size=2, sha256="0" * 64),)).canonical_bytes()
+    keys = {"access_key_id": secret(server.access_key), "secret_access_key": secret(server.secret_key)}
+    store = open_store(parse_uri(f"s3://{BUCKET}"), StorageOptions(endpoint=server.endpoint, **keys))
+    for number in range(prefixes):
+        await store.create(f"{number}/1/{MANIFEST_NAME}", manifest)
+
+
 async def _follow(server: S3Server, prefixes: int) -> tuple[int, float]:
+    await _publish(server, prefixes)
+
     async def read(kind: str, namespace: str, name: str) -> Manifest | None:
         keys = {"AWS_ACCESS_KEY_ID": server.access_key, "AWS_SECRET_ACCESS_KEY": server.secret_key}
         data = {key: base64.b64encode(value.encode()).decode() for key, value in keys.items()}
