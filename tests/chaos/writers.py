@@ -92,6 +92,7 @@ class Storm:
 
     api: httpx.Client
     targets: Callable[[], Iterator[Id]]
+    uid: Callable[[Id], str]
     seed: int
     taken: int = 0
     answers: dict[int, int] = field(default_factory=dict)
@@ -106,7 +107,10 @@ class Storm:
         while due < end:
             targets = sorted(self.targets())
             ref = rng.choice(targets)
-            await self._send(ref, *QUARRELS[number](rng, ref))
+            where, how, body = QUARRELS[number](rng, ref)
+            if how == APPLY:
+                body["metadata"]["uid"] = self.uid(ref)  # or it would be made anew, and somebody else's
+            await self._send(ref, where, how, body)
             due += 1 / WRITES_PER_SECOND
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from mmm_repository import (
     AccessDenied,
+    AddressingStyle,
     EndpointUnreachable,
     IncompleteUpload,
     InvalidAddress,
@@ -217,3 +218,20 @@ async def test_a_manifest_that_breaks_the_format_is_refused(repository: Reposito
 async def test_an_address_that_cannot_be_one_makes_no_request(uri: str, version: str) -> None:
     with pytest.raises(InvalidAddress):
         await resolve(uri, version, StorageOptions(endpoint="http://127.0.0.1:1"))
+
+
+@pytest.mark.parametrize("field", ["access_key_id", "secret_access_key", "session_token"])
+async def test_a_line_break_in_a_key_is_said_to_be_one(repository: Repository, field: str) -> None:
+    """`echo key | base64` makes such Secrets every day."""
+    broken = repository.storage.model_copy(update={field: SecretStr("key\n")})
+    with pytest.raises(AccessDenied, match="line break") as failure:
+        await resolve(repository.uri, "1", broken)
+    assert not failure.value.retryable
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+async def test_an_address_has_no_bucket_before_it(repository: Repository, host: str) -> None:
+    update = {"endpoint": f"http://{host}:9000", "addressing_style": AddressingStyle.VIRTUAL}
+    with pytest.raises(EndpointUnreachable, match="Use Path") as failure:
+        await resolve(repository.uri, "1", repository.storage.model_copy(update=update))
+    assert not failure.value.retryable

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError
 from obstore.store import LocalStore, S3Store
 
-from mmm_repository.errors import EndpointUnreachable, ModelNotFound, RepositoryError, TLSVerifyFailed
+from mmm_repository.errors import AccessDenied, EndpointUnreachable, ModelNotFound, RepositoryError, TLSVerifyFailed
 from mmm_repository.failures import ObjectMissing, Place, translated
 from mmm_repository.proxies import proxy_config
 from mmm_repository.storage import Address, AddressingStyle, StorageOptions
@@ -194,6 +195,11 @@ class Store:
         except (BaseError, OSError, ValueError) as error:
             # Without its cause: a traceback in a log must not show addresses and bodies either.
             raise translated(error, self._place) from None
+        except Exception as error:
+            # What the client's own code did not expect; it has told the process' standard error.
+            if type(error).__name__ != "RustPanic":
+                raise
+            raise RepositoryError(f"The S3 client failed with these options of {self._place.host}.") from None
 
 
 def bare(tag: str | None) -> str | None:
@@ -226,6 +232,7 @@ def open_bucket(bucket: str, options: StorageOptions) -> Store:
     """A bucket as a store; the same one for the same options."""
     host = urlsplit(options.endpoint).netloc if options.endpoint else "AWS"
     place = Place(container=f"bucket {bucket}", host=host)
+    check_options(bucket, options)
     try:
         inner = S3Store(
             bucket,
@@ -237,6 +244,31 @@ def open_bucket(bucket: str, options: StorageOptions) -> Store:
     except (BaseError, ValueError) as error:
         raise unopened(error, options, place) from None
     return Store(inner, place)
+
+
+def check_options(bucket: str, options: StorageOptions) -> None:
+    """Raise what is wrong with options that the client would not survive."""
+    for key in (options.access_key_id, options.secret_access_key, options.session_token):
+        if key is not None and not key.get_secret_value().isprintable():
+            raise AccessDenied(
+                "The credentials hold a line break or another character that no key has. Write them again: `echo` adds "
+                "a line break, `printf %s` does not."
+            )
+    host = urlsplit(options.endpoint).hostname if options.endpoint else None
+    if host is not None and is_virtual_hosted(bucket, options) and is_address(host):
+        raise EndpointUnreachable(
+            f"With addressing style Virtual the bucket goes before the host, so that cannot be an address: {host}. "
+            "Use Path, or the host's name.",
+            retryable=False,
+        )
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is written as an IP address."""
+    try:
+        return bool(ip_address(host.partition("%")[0]))
+    except ValueError:
+        return False
 
 
 def unopened(error: Exception, options: StorageOptions, place: Place) -> RepositoryError:
