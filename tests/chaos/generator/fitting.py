@@ -108,7 +108,8 @@ def _trust(spec: Spec, field: str) -> None:
     if field.startswith("storage.caBundle.") and len(bundle) > 1:
         bundle.pop("secretKeyRef" if ".configMapKeyRef" in field else "configMapKeyRef")
     for reference in bundle.values():
-        reference.setdefault("name", TRUST[0])
+        if reference.get("name") not in TRUST:
+            reference["name"] = TRUST[0]
     if not bundle:
         spec["storage"].pop("caBundle")
 
