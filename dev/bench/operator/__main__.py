@@ -18,12 +18,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0, or 1 when a phase did not come to its end within any reasonable time."""
     parser = argparse.ArgumentParser(prog="python -m dev.bench.operator", description=__doc__)
     parser.add_argument("command", nargs="?", choices=("measure", "report"), default="measure", help="default: measure")
+    parser.add_argument("files", nargs="*", type=Path, help="report: results of several runs (default: the last one)")
     parser.epilog = (
         "In the environment: N, numbers of objects (100; 100,1000,5000 for the growth curve); IDLE, seconds (60); "
         "KWOK, 1 to measure with simulated nodes too (0)."
     )
-    if parser.parse_args(arguments).command == "report":
-        print("written to", *write_documents())
+    wanted = parser.parse_args(arguments)
+    if wanted.command == "report":
+        print("written to", *write_documents(wanted.files))
         return 0
     # Whoever ends the bench must not leave its clusters behind.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

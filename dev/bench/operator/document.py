@@ -29,13 +29,25 @@ times their floor for 1,000 objects.
 """
 
 
-def write_documents(source: Path = RESULTS / "operator.json", docs: Path = DOCS) -> list[Path]:
-    """The documents' paths, after the last results were written into them."""
-    results = json.loads(source.read_text())
+def write_documents(sources: Sequence[Path] = (), docs: Path = DOCS) -> list[Path]:
+    """The documents' paths, after the last results were written into them, or those of these files together."""
+    results = together([json.loads(source.read_text()) for source in sources or [RESULTS / "operator.json"]])
     report, scaling = docs / "benchmarks-operator.md", docs / "scaling.md"
     report.write_text(document(results))
     scaling.write_text(BLOCK.sub(lambda found: found[1] + extrapolation(results) + found[2], scaling.read_text()))
     return [report, scaling]
+
+
+def together(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The results of several runs as those of one; of a figure that several have the last one counts."""
+    rows = {row[0]: row for run in runs for row in run["growth"][1:]}
+    return {
+        **runs[-1],
+        "command": "` and `".join(dict.fromkeys(run["command"] for run in runs)),
+        "figures": {name: figure for run in runs for name, figure in run["figures"].items()},
+        "requests": {size: counted for run in runs for size, counted in run["requests"].items()},
+        "growth": [runs[-1]["growth"][0], *sorted(rows.values(), key=lambda row: int(row[0].replace(",", "")))],
+    }
 
 
 def document(results: Mapping[str, Any]) -> str:
