@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dev.bench.operator.audit import CREATED, Request, Trail, by_kind, needless, refusals
-from dev.bench.operator.document import document, extrapolation, write_documents
+from dev.bench.operator.document import document, extrapolation, together, write_documents
 from dev.bench.operator.figures import aligned, figures, growth, requests
 from dev.bench.operator.load import creation
 from dev.bench.operator.measured import Idle, Measured, Restart
@@ -196,7 +196,7 @@ def results_of(found: Measured) -> dict[str, Any]:
         "machine": {"processors": 2, "processor": "a processor", "system": "Linux"},
         "figures": {name: vars(figure) for name, figure in figures(found).items()},
         "growth": growth([found]),
-        "requests": {"1000": requests(found)},
+        "requests": {str(found.objects): requests(found)},
     }
 
 
@@ -212,11 +212,20 @@ def test_the_figures_in_a_document_are_replaced_and_the_rest_is_left(tmp_path: P
     scaling = tmp_path / "scaling.md"
     scaling.write_text("before\n<!-- figures: from a bench -->\nold\n<!-- /figures -->\nafter\n")
     for _ in range(2):
-        write_documents(tmp_path / "results.json", tmp_path)
+        write_documents([tmp_path / "results.json"], tmp_path)
         text = scaling.read_text()
         assert text.startswith("before\n<!-- figures: from a bench -->\nMeasured on 2026-01-01")
         assert text.endswith("|\n<!-- /figures -->\nafter\n")
         assert "old" not in text
+
+
+def test_several_runs_become_one_document() -> None:
+    one, other = results_of(outcome(objects=5000)), results_of(outcome(objects=1000))
+    found = together([one, {**other, "command": "another"}])
+    assert [row[0] for row in found["growth"][1:]] == ["1000", "5000"]
+    assert found["command"] == f"{one['command']}` and `another"
+    assert found["requests"].keys() == {"1000", "5000"}
+    assert found["figures"].keys() == one["figures"].keys() | other["figures"].keys()
 
 
 def test_the_document_says_which_targets_were_missed() -> None:
