@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import signal
 
 import pytest
@@ -16,6 +17,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 
 ROUNDS = sized(2, 25)
 CONVERGED_SECONDS = 60.0
+DEAD_SECONDS = 30.0
 PROGRAMS = ("kube-apiserver", "etcd")
 
 
@@ -55,10 +57,16 @@ async def outage(cluster: LocalCluster, stage: Stage, program: str, number: int)
 
 
 def kill(cluster: LocalCluster, program: str) -> None:
-    """SIGKILL to one program of the control plane."""
+    """SIGKILL to one program of the control plane; it is dead afterwards, which on a busy machine takes a while."""
     recorded = processes.read(cluster.layout.run / program)
     assert recorded is not None
-    os.kill(recorded.pid, signal.SIGKILL)
+    descriptor = os.pidfd_open(recorded.pid)
+    try:
+        os.kill(recorded.pid, signal.SIGKILL)
+        ended, _, _ = select.select([descriptor], [], [], DEAD_SECONDS)
+        assert ended, f"{program} survives SIGKILL"
+    finally:
+        os.close(descriptor)
 
 
 def as_wanted(stage: Stage, port: int) -> bool:

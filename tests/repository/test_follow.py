@@ -52,7 +52,7 @@ async def test_what_did_not_change_is_not_sent_again(repository: Repository, mon
 
     monkeypatch.setattr(Store, "read_if_changed", counted)
     assert await seen(repository, "1", before=before) == before
-    assert sent == [None]  # the pinned one was asked about, the newest not even that
+    assert sent == [None, None]
 
 
 async def test_other_bytes_under_a_pinned_version_are_seen(repository: Repository) -> None:
@@ -125,3 +125,24 @@ async def test_who_asks_as_nobody_is_refused_and_sends_no_identity(
     nobody = repository.storage.model_copy(update={"access_key_id": None, "secret_access_key": None, "anonymous": True})
     with pytest.raises(AccessDenied):
         await look(repository.uri, nobody, ("1",))
+
+
+async def test_a_broken_version_hides_no_whole_one(repository: Repository) -> None:
+    await repository.published("1")
+    await repository.published("2")
+    await repository.published("3")
+    (repository.disk / "3" / "manifest.json").write_bytes(b"{}")
+    sight = await seen(repository, "1")
+    assert sight.newest is not None
+    assert sight.whole is not None
+    assert (sight.newest.version, sight.whole.version) == ("3", "2")
+
+
+async def test_a_newest_version_that_is_withdrawn_is_not_remembered(repository: Repository) -> None:
+    await repository.published("1")
+    await repository.published("2")
+    before = await seen(repository, "1")
+    (repository.disk / "2" / "manifest.json").unlink()
+    after = await seen(repository, "1", before=before)
+    assert after.newest is not None
+    assert after.newest.version == "1"

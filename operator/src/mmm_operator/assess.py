@@ -239,7 +239,7 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _unheard(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     # Not looked yet: what an earlier process saw is still the best that is known.
-    if facts.snapshot.mmm is None or facts.snapshot.update is not None:
+    if facts.snapshot.mmm is None or facts.snapshot.update is not None or facts.snapshot.moved:
         return None
     stored = (c for c in facts.snapshot.status.conditions if c.type == ConditionType.UPDATE_AVAILABLE)
     return next(((c.status, REASONS[c.reason], c.message) for c in stored if c.reason in REASONS), None)

@@ -145,7 +145,7 @@ def _report_model(facts: Facts, moment: str) -> ModelStatus:
         current=current,
         target=target,
         previous=old.current if replaced else old.previous,
-        latest=_latest(facts.snapshot.update) or old.latest,
+        latest=_latest(facts.snapshot.update) or (None if facts.snapshot.moved else old.latest),
     )
 
 

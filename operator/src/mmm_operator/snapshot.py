@@ -122,6 +122,14 @@ class Snapshot:
         spoken = found is not None and found.reason == Reason.SETTLED
         return spoken and self.status.observed_generation == self.meta.generation
 
+    @property
+    def moved(self) -> bool:
+        """Whether the spec names another repository than the one that the status speaks of."""
+        target = self.status.model.target
+        if self.mmm is None or target is None or not target.uri:
+            return False
+        return (target.uri, target.endpoint) != (self.mmm.spec.model.uri, self.mmm.spec.storage.endpoint or "")
+
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:
         """The controlled objects of one kind, by name."""
         return tuple(self.children[ref] for ref in sorted(self.children) if ref.kind == kind)

@@ -1,13 +1,12 @@
 """What a repository holds now, looked at again and again: cheaply, and without believing what is half there.
 
 A look costs one listing, and one GET for each manifest that may have changed. A manifest that was read before is asked
-for under the condition that it changed; that of a version which nobody has pinned is not asked for again, as a version
-never changes. Versions whose manifest is missing are being uploaded, and count for nothing.
+for under the condition that it changed. Versions whose manifest is missing are being uploaded, and count for nothing.
 """
 
 import asyncio
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from mmm_repository.errors import InvalidManifest, ModelNotFound, RepositoryError
@@ -16,8 +15,8 @@ from mmm_repository.resolve import version_names
 from mmm_repository.storage import Address, StorageOptions, parse_uri
 from mmm_repository.store import ObjectMissing, Store, open_store
 
-# Uploads under way, or given up, that may lie above the newest version.
-MOST_INCOMPLETE = 16
+# Uploads under way, given up or broken, that may lie above the newest version that is whole.
+MOST_UNUSABLE = 16
 # The version of what serves is written on it as a label, which not every name of a directory can be.
 FOLLOWED = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -40,18 +39,19 @@ class Seen:
 class Sight:
     """What one look showed: the newest version that is there, and the pinned ones.
 
-    `incomplete` are versions above the newest whose upload has not ended. Where nothing can be listed there is no
-    newest, and `unlisted` is the reason and the sentence why.
+    `whole` is the newest whose manifest is one. `incomplete` are versions above it whose upload has not ended. Where
+    nothing can be listed there is no newest, and `unlisted` is the reason and the sentence why.
     """
 
     newest: Seen | None = None
+    whole: Seen | None = None
     pinned: Mapping[str, Seen] = field(default_factory=dict)
     incomplete: tuple[str, ...] = ()
     unlisted: tuple[str, str] | None = None
 
     def known(self) -> dict[str, Seen]:
         """All versions that were seen, by name."""
-        return {**({self.newest.version: self.newest} if self.newest else {}), **self.pinned}
+        return {**{seen.version: seen for seen in (self.newest, self.whole) if seen}, **self.pinned}
 
 
 async def look(uri: str, storage: StorageOptions, pinned: Collection[str], before: Sight | None = None) -> Sight:
@@ -66,13 +66,21 @@ async def look(uri: str, storage: StorageOptions, pinned: Collection[str], befor
     names = [name for name in listed if FOLLOWED.fullmatch(name)]
     reads = await asyncio.gather(*(_read(store, address, name, known.get(name)) for name in sorted(pinned)))
     found = {seen.version: seen for seen in reads if seen}
-    if unlisted is not None and not found:
+    if unlisted is not None and (unlisted.retryable or not found):
         raise unlisted
-    # What was just looked for and is not there counts no more; the rest of what is listed is as it was.
-    settled = {name: seen for name, seen in known.items() if name in names and name not in pinned} | found
-    newest, incomplete = await _newest(store, address, reversed(names), settled)
+    above: list[Seen] = []
+    incomplete: list[str] = []
+    for name in reversed(names):
+        seen = found.get(name) if name in pinned else await _read(store, address, name, known.get(name))
+        if seen is None:
+            incomplete.append(name)
+        else:
+            above.append(seen)
+        if (seen is not None and seen.digest) or len(above) + len(incomplete) == MOST_UNUSABLE:
+            break
+    whole = above[-1] if above and above[-1].digest else None
     why = (unlisted.reason, unlisted.message) if unlisted else None
-    return Sight(newest, found, tuple(sorted(incomplete)), why)
+    return Sight(above[0] if above else None, whole, found, tuple(sorted(incomplete)), why)
 
 
 async def _names(store: Store, address: Address) -> tuple[list[str], RepositoryError | None]:
@@ -83,22 +91,6 @@ async def _names(store: Store, address: Address) -> tuple[list[str], RepositoryE
     if not names:
         return [], ModelNotFound(f"Nothing lies under {address}. Publish a version, or correct the uri.")
     return names, None
-
-
-async def _newest(
-    store: Store, address: Address, names: Iterable[str], known: Mapping[str, Seen]
-) -> tuple[Seen | None, list[str]]:
-    incomplete: list[str] = []
-    for name in names:
-        seen = known.get(name)
-        if seen is None or seen.mistake:
-            seen = await _read(store, address, name, seen)
-        if seen is not None:
-            return seen, incomplete
-        incomplete.append(name)
-        if len(incomplete) == MOST_INCOMPLETE:
-            break
-    return None, incomplete
 
 
 async def _read(store: Store, address: Address, version: str, before: Seen | None) -> Seen | None:

@@ -31,6 +31,6 @@ def reachable_hosts(options: StorageOptions) -> str:
     """The hosts that are asked without a proxy: the named endpoint and, for a bucket before it, names below its own."""
     host = urlsplit(options.endpoint).hostname if options.endpoint else None
     # The services of ambient identities live at addresses of their own; AWS itself is trusted with where it leads.
-    if host is None or options.access_key_id is None:
+    if host is None or (options.access_key_id is None and not options.anonymous):
         return EVERYBODY
     return host

@@ -25,6 +25,11 @@ def test_with_an_endpoint_and_keys_it_is_the_endpoint_alone(endpoint: str, host:
     assert config == {"proxy_url": "http://127.0.0.1:9", "proxy_excludes": host}
 
 
+def test_who_asks_as_nobody_is_led_nowhere_either() -> None:
+    config = proxy_config(StorageOptions(endpoint="http://minio:9000", anonymous=True))
+    assert config["proxy_excludes"] == "minio"
+
+
 def test_ambient_identities_and_aws_need_addresses_of_their_own() -> None:
     assert proxy_config(StorageOptions(endpoint="http://minio:9000"))["proxy_excludes"] == EVERYBODY
     assert proxy_config(StorageOptions(**KEYS))["proxy_excludes"] == EVERYBODY

@@ -50,6 +50,7 @@ class Memory:
     deferred: bool = False
     changes: int = -1
     until: float = 0.0
+    stirs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Reconciler:
         now, changes = asyncio.get_running_loop().time(), self.store.changes(key)
         if changes == memory.changes and now < memory.until:
             return Outcome(None if math.isinf(memory.until) else memory.until - now)
+        stirs = memory.stirs
         snapshot = await self._look(key, memory)
         if snapshot is None:
             del self.memories[key]
@@ -76,7 +78,10 @@ class Reconciler:
         plan = self.plan(snapshot, self.settings, dt.datetime.now(dt.UTC))
         if self._is_doubtful(snapshot, plan) and not await self.observer.is_current(key):
             return Outcome(0.0)
-        return await self._act(snapshot, plan, memory, changes)
+        outcome = await self._act(snapshot, plan, memory, changes)
+        if memory.stirs != stirs:
+            memory.changes = -1  # what it was woken for came after this look
+        return outcome
 
     def _is_doubtful(self, snapshot: Snapshot, plan: Plan) -> bool:
         """Whether to make sure first that the object still is what was seen of it."""
@@ -89,6 +94,7 @@ class Reconciler:
         """Have the next look at `key` be a real one: something is known that the store does not show."""
         if key in self.memories:
             self.memories[key].changes = -1
+            self.memories[key].stirs += 1
 
     async def _look(self, key: Key, memory: Memory) -> Snapshot | None:
         snapshot = await self.observer.observe(key, memory.doubtful, dt.datetime.now(dt.UTC))

@@ -56,7 +56,7 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
         controller.queue.add(key)
 
     store, pages, access = Store(), StatusPages(wake), Access(kube.read, Endpoints(settings.endpoints))
-    sources = Repositories(Resolver(access, wake, settings), Follower(access, wake, settings))
+    sources = Repositories(Resolver(access, wake, settings), Follower(access, wake, settings, leads=lease.held))
     observer, executor = Observer(store, kube, sources, pages), Executor(kube, store)
     reconcile = Reconciler(store, observer, executor, plan, settings)
     controller = Controller(reconcile, settings, metrics, path=lambda arrive: supervisor.ping(arrive))

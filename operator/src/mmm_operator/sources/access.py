@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import CaBundle, Storage
+from mmm_operator.api.v1alpha1 import AddressingStyle, CaBundle, Storage
 from mmm_operator.errors import KubeError
 from mmm_operator.snapshot import Manifest
 from mmm_operator.sources.endpoints import EndpointForbidden, Endpoints
@@ -42,12 +43,20 @@ class Access:
         self._read = read
         self._endpoints = endpoints
 
-    async def get(self, namespace: str, storage: Storage) -> Pass:
-        """How to ask now; raises NoAccess."""
+    async def check(self, uri: str, storage: Storage) -> None:
+        """Raise NoAccess for a place that must not be asked at all."""
+        bucket = urlsplit(uri).netloc if storage.addressing_style is AddressingStyle.VIRTUAL else ""
         try:
-            await self._endpoints.check(storage.endpoint)
+            await self._endpoints.check(storage.endpoint, bucket)
         except EndpointForbidden as error:
             raise NoAccess(Reason.ENDPOINT_FORBIDDEN, str(error)) from None
+        except ValueError:
+            message = "spec.storage.endpoint is no address: write http://host:port or https://host:port."
+            raise NoAccess(Reason.ENDPOINT_UNREACHABLE, message) from None
+
+    async def get(self, namespace: str, uri: str, storage: Storage) -> Pass:
+        """How to ask now; raises NoAccess."""
+        await self.check(uri, storage)
         try:
             secret, bundle = await self.secret(namespace, storage), await self._bundle(namespace, storage.ca_bundle)
         except CredentialsMissing as error:

@@ -57,10 +57,16 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The last look that succeeded, and what is wrong when the one after it did not."""
+    """The last look that succeeded, and what is wrong when the one after it did not; standing once it failed again."""
 
     sight: Sight | None = None
     trouble: Trouble | None = None
+    is_standing: bool = False
+
+    @property
+    def standing(self) -> Trouble | None:
+        """The trouble, if it is not the first time."""
+        return self.trouble if self.is_standing else None
 
 
 @dataclass(slots=True)
@@ -75,6 +81,8 @@ class Followed:
     granted: Pass | None = None
     granted_at: float = 0.0
     task: asyncio.Task[None] | None = None
+    next_at: float = 0.0
+    silence: str = "The storage does not answer."
 
     def interval(self) -> float:
         """The shortest interval that anybody asks for."""
@@ -87,7 +95,8 @@ class Followed:
         if sight is not None and self.failures < TOLD_FAILURES:
             return self.heard
         # In other words is no news either.
-        return Heard(sight, told if told and told.reason == trouble.reason else trouble)
+        same = told if told and told.reason == trouble.reason else trouble
+        return Heard(sight, same, self.failures >= TOLD_FAILURES)
 
     def pinned(self) -> set[str]:
         """The versions whose bytes must not change."""
@@ -95,10 +104,18 @@ class Followed:
 
 
 class Follower:
-    """Looks at the places of all objects that it was told of."""
+    """Looks at the places of all objects that it was told of; not while `leads` says that another replica does."""
 
-    def __init__(self, access: Access, wake: Callable[[Key], None], settings: Settings, look_at: Look = look) -> None:
+    def __init__(
+        self,
+        access: Access,
+        wake: Callable[[Key], None],
+        settings: Settings,
+        look_at: Look = look,
+        leads: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._access = access
+        self._leads = leads
         self._wake = wake
         self._timeout = settings.resolve_timeout_seconds
         self._look_at = look_at
@@ -120,6 +137,8 @@ class Follower:
         if followed.task is None:
             rest = 0.0 if patience else random.uniform(0.0, followed.interval())
             followed.task = asyncio.create_task(self._follow(place, followed, rest), name=f"follow {place.uri}")
+        elif followed.next_at - now() > mmm.spec.model.poll_interval_seconds:
+            followed.hurry.set()  # until now nobody was in such a hurry
         if patience and not followed.first.is_set():
             followed.hurry.set()
             with contextlib.suppress(TimeoutError):
@@ -147,11 +166,12 @@ class Follower:
 
     async def _follow(self, place: Place, followed: Followed, rest: float) -> None:
         while True:
+            followed.next_at = now() + rest
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(followed.hurry.wait(), rest)
             followed.hurry.clear()
-            heard = await self._look(place, followed)
-            self._tell(followed, heard)
+            if self._leads():
+                self._tell(followed, await self._look(place, followed))
             rest = followed.interval() * random.uniform(0.9, 1.0)
 
     def _tell(self, followed: Followed, heard: Heard) -> None:
@@ -162,13 +182,15 @@ class Follower:
 
     async def _look(self, place: Place, followed: Followed) -> Heard:
         gate = self._gates.setdefault(place.storage.endpoint or "", Gate())
-        if gate.trouble:
-            self._tell(followed, followed.after(Trouble(Reason.ENDPOINT_UNREACHABLE, gate.trouble)))
         try:
+            await self._enter_if_due(place, followed)
+            if gate.is_down:
+                self._tell(followed, followed.after(Trouble(Reason.ENDPOINT_UNREACHABLE, followed.silence)))
             async with gate.passed():
                 sight = await self._look_now(place, followed)
         except Down as error:
-            return followed.after(Trouble(Reason.ENDPOINT_UNREACHABLE, str(error)))
+            followed.silence = str(error)
+            return followed.after(Trouble(Reason.ENDPOINT_UNREACHABLE, followed.silence))
         except NoAccess as error:
             return followed.after(Trouble(error.reason, str(error)))
         except RepositoryError as error:
@@ -181,8 +203,6 @@ class Follower:
         return Heard(sight)
 
     async def _look_now(self, place: Place, followed: Followed) -> Sight:
-        if followed.granted is None or now() - followed.granted_at > PASS_SECONDS:
-            await self._enter(place, followed)
         try:
             return await self._timed_look(place, followed)
         except AccessDenied:
@@ -192,9 +212,15 @@ class Follower:
                 raise
             return await self._timed_look(place, followed)  # the credentials were changed meanwhile
 
+    async def _enter_if_due(self, place: Place, followed: Followed) -> None:
+        if followed.granted is None or now() - followed.granted_at > PASS_SECONDS:
+            await self._enter(place, followed)
+        else:
+            await self._access.check(place.uri, place.storage)  # a name may mean another address by now
+
     async def _enter(self, place: Place, followed: Followed) -> None:
         followed.granted = None
-        followed.granted = await self._access.get(place.namespace, place.storage)
+        followed.granted = await self._access.get(place.namespace, place.uri, place.storage)
         followed.granted_at = now()
 
     async def _timed_look(self, place: Place, followed: Followed) -> Sight:
@@ -205,4 +231,6 @@ class Follower:
         except TimeoutError:
             raise Down(f"The storage gave no answer within {self._timeout:g} seconds.") from None
         except EndpointUnreachable as error:
+            if not error.retryable:
+                raise  # it is about what was asked, and nobody else's business
             raise Down(error.message) from None

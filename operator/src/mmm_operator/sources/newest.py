@@ -1,12 +1,11 @@
 """Which version to serve and what to say of others, from what was heard of the repository."""
 
-from mmm_operator.api.conditions import REASONS, Reason
+from mmm_operator.api.conditions import REASONS, ConditionType, Reason
 from mmm_operator.api.status import ModelState, Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, UpdatePolicy
 from mmm_operator.snapshot import Resolution, Update
 from mmm_operator.sources.follower import Heard
 from mmm_operator.sources.question import Question
-from mmm_repository.follow import Seen
 from mmm_repository.order import is_newer
 
 
@@ -56,23 +55,28 @@ def _why_none(heard: Heard) -> tuple[Reason, str]:
 
 def update_of(mmm: MultimodalModel, resolution: Resolution, heard: Heard) -> Update | None:
     """What there is beside the wanted version; None while nothing was heard."""
-    sight = heard.sight
+    sight, trouble = heard.sight, heard.standing
     if sight is None:
-        return None
-    newest, here = sight.newest, sight.pinned.get(resolution.version)
-    newer = newest is not None and bool(newest.digest) and is_newer(newest.version, resolution.version)
+        return Update(trouble=(trouble.reason, trouble.message)) if trouble else None
+    whole, here = sight.whole, sight.pinned.get(resolution.version)
+    newer = whole is not None and is_newer(whole.version, resolution.version)
     changed = here is not None and resolution.digest is not None and here.digest != resolution.digest
-    trouble = (heard.trouble.reason, heard.trouble.message) if heard.trouble else None
-    if trouble is None and sight.unlisted is not None:
-        trouble = REASONS.get(sight.unlisted[0], Reason.INTERNAL_ERROR), sight.unlisted[1]
+    why = (trouble.reason, trouble.message) if trouble else None
+    if why is None and sight.unlisted is not None:
+        why = REASONS.get(sight.unlisted[0], Reason.INTERNAL_ERROR), sight.unlisted[1]
     return Update(
-        latest=_latest(newest),
-        newer=newest.version if newest is not None and newer and not follows(mmm) else "",
+        latest=(whole.version, whole.digest) if whole is not None else None,
+        newer=whole.version if whole is not None and newer and not follows(mmm) else "",
         changed=(here.digest or here.mistake) if here is not None and changed else "",
         incomplete=sight.incomplete,
-        trouble=trouble,
+        trouble=why,
     )
 
 
-def _latest(newest: Seen | None) -> tuple[str, str] | None:
-    return (newest.version, newest.digest) if newest is not None and newest.digest else None
+def stored_refusal(mmm: MultimodalModel, status: Status, heard: Heard) -> Resolution | None:
+    """What an earlier process said of why there is no version, as long as this one has heard nothing."""
+    if heard != Heard():
+        return None
+    found = (c for c in status.conditions if c.type == ConditionType.MODEL_RESOLVED and c.status != "True")
+    said = next((c for c in found if c.reason in REASONS), None)
+    return Question.of(mmm).missing(REASONS[said.reason], said.message) if said else None

@@ -4,7 +4,7 @@ from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.snapshot import Key, Resolution, Update
 from mmm_operator.sources.follower import Follower
-from mmm_operator.sources.newest import follows, newest_resolution, serving, update_of
+from mmm_operator.sources.newest import follows, newest_resolution, serving, stored_refusal, update_of
 from mmm_operator.sources.resolver import PATIENCE_SECONDS, Resolver
 
 
@@ -23,7 +23,7 @@ class Repositories:
         if follows(mmm):
             current = serving(mmm, status)
             heard = await self._follower.heard(key, mmm, current.version if current else "", patience)
-            resolution = newest_resolution(mmm, status, heard)
+            resolution = (None if new else stored_refusal(mmm, status, heard)) or newest_resolution(mmm, status, heard)
         else:
             resolution = await self._resolver.resolution(key, mmm, status)
             patience = patience if resolution.digest is not None else 0.0

@@ -124,7 +124,7 @@ class Resolver:
 
     async def _look_now(self, question: Question) -> Answer:
         try:
-            granted = await self._access.get(question.namespace, question.storage)
+            granted = await self._access.get(question.namespace, question.uri, question.storage)
         except NoAccess as error:
             return Answer(question.missing(error.reason, str(error)), now(), error.version)
         return Answer(await self._repository_says(question, granted.options), now(), granted.version)

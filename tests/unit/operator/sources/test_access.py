@@ -26,7 +26,9 @@ def access(storage: dict[str, Any], *allowed: str) -> Pass:
         assert namespace == "shop"
         return OBJECTS.get((kind, name))
 
-    return asyncio.run(Access(read, Endpoints(allowed, {})).get("shop", Storage.model_validate(storage)))
+    return asyncio.run(
+        Access(read, Endpoints(allowed, {})).get("shop", "s3://meta/clip", Storage.model_validate(storage))
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,3 +67,22 @@ def test_an_endpoint_that_is_not_allowed_is_never_asked() -> None:
 def test_our_own_identity_goes_to_aws_only() -> None:
     assert access({"endpoint": "http://10.0.0.7:9000"}).options.anonymous
     assert not access({}).options.anonymous
+
+
+def test_the_host_that_is_asked_is_the_one_that_is_looked_at() -> None:
+    """The bucket's name goes before it."""
+    storage = {"endpoint": "https://default.svc", "addressingStyle": "Virtual"}
+
+    async def read(kind: str, namespace: str, name: str) -> Manifest | None:
+        return None
+
+    access = Access(read, Endpoints((), {}))
+    with pytest.raises(NoAccess, match="API server"):
+        asyncio.run(access.check("s3://kubernetes/clip", Storage.model_validate(storage)))
+
+
+@pytest.mark.parametrize("endpoint", ["http://minio:99999", "http://minio:abc", "http://[x"])
+def test_an_endpoint_that_is_none_is_said_to_be_none(endpoint: str) -> None:
+    with pytest.raises(NoAccess, match="is no address") as failure:
+        access({"endpoint": endpoint})
+    assert failure.value.reason is Reason.ENDPOINT_UNREACHABLE

@@ -15,7 +15,7 @@ from mmm_operator.sources.access import Access
 from mmm_operator.sources.endpoints import Endpoints
 from mmm_operator.sources.follower import Follower, Heard
 from mmm_operator.sources.gate import LONGEST_PAUSE_SECONDS
-from mmm_repository.errors import AccessDenied, EndpointUnreachable
+from mmm_repository.errors import AccessDenied, EndpointUnreachable, ModelNotFound
 from mmm_repository.follow import Seen, Sight
 from mmm_repository.storage import StorageOptions
 from tests.unit.operator.runtime.virtual_time import run
@@ -31,6 +31,8 @@ class Scene:
     def __init__(self) -> None:
         self.newest = "1"
         self.fails: Exception | None = None
+        self.fails_at: dict[str, Exception] = {}
+        self.leads = True
         self.delay = 0.0
         self.asked: list[float] = []
         self.pinned: list[Collection[str]] = []
@@ -41,7 +43,9 @@ class Scene:
         self.secret_reads = 0
         self.key = "a"
         self.accepted = {"a", "b"}
-        self.follower = Follower(Access(self.read, Endpoints(())), self.woken.append, SETTINGS, self.look)
+        self.follower = Follower(
+            Access(self.read, Endpoints(())), self.woken.append, SETTINGS, self.look, leads=lambda: self.leads
+        )
 
     async def read(self, kind: str, namespace: str, name: str) -> Manifest | None:
         self.secret_reads += 1
@@ -62,8 +66,8 @@ class Scene:
             self.at_once -= 1
         if storage.access_key_id is not None and storage.access_key_id.get_secret_value() not in self.accepted:
             raise AccessDenied("no")
-        if self.fails is not None:
-            raise self.fails
+        if (failure := self.fails_at.get(uri, self.fails)) is not None:
+            raise failure
         return Sight(newest=Seen(self.newest, f"sha256:{self.newest * 64}"))
 
     async def ask(self, key: Key = KEY, patience: float = 0.5, version: str = "", **model: Any) -> Heard:
@@ -211,6 +215,68 @@ def test_a_store_that_is_down_is_asked_by_one_at_a_time_and_found_well_again_soo
         await asyncio.sleep(LONGEST_PAUSE_SECONDS + POLL)
         heard = [await scene.ask(key, uri=f"s3://models/{key.name}") for key in keys]
         assert all(one.trouble is None for one in heard)
+
+    played(scenario)
+
+
+def test_a_refusal_is_an_answer_and_is_told_once() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.fails = EndpointUnreachable("down")
+        await scene.ask()
+        scene.fails = ModelNotFound("nothing there")
+        await asyncio.sleep(3 * POLL)
+        scene.woken[:] = []
+        await asyncio.sleep(10 * POLL)
+        assert scene.woken == []
+        heard = await scene.ask()
+        assert heard.trouble is not None
+        assert heard.trouble.reason is Reason.MODEL_NOT_FOUND
+
+    played(scenario)
+
+
+def test_a_mistake_of_one_is_nobody_elses_business() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.fails_at["s3://secret/clip"] = EndpointUnreachable("bucket secret is elsewhere", retryable=False)
+        heard = await scene.ask(Key("other", "clip"), uri="s3://secret/clip")
+        assert heard.trouble is not None
+        assert "secret" in heard.trouble.message
+        assert newest(await scene.ask()) == "1"
+
+    played(scenario)
+
+
+def test_what_one_place_hears_in_an_outage_is_not_told_to_another() -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.fails = EndpointUnreachable("no answer about bucket secret")
+        await scene.ask(Key("other", "clip"), uri="s3://secret/clip")
+        heard = await scene.ask()
+        assert heard.trouble is not None
+        assert "secret" not in heard.trouble.message
+
+    played(scenario)
+
+
+def test_who_comes_with_a_shorter_interval_is_not_kept_waiting() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask(pollIntervalSeconds=86400)
+        scene.newest = "2"
+        await scene.ask(Key("default", "hasty"), pollIntervalSeconds=10)
+        await asyncio.sleep(10)
+        assert newest(await scene.ask(pollIntervalSeconds=86400)) == "2"
+
+    played(scenario)
+
+
+def test_a_standby_asks_nobody() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.ask()
+        scene.leads = False
+        await asyncio.sleep(10 * POLL)
+        assert len(scene.asked) == 1
+        scene.leads = True
+        await asyncio.sleep(POLL)
+        assert len(scene.asked) == 2
 
     played(scenario)
 

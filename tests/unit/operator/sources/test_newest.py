@@ -36,7 +36,7 @@ def status(current: str = "", target: str = "", uri: str = URI) -> Status:
 
 def sight(newest: str = "", mistake: str = "", **fields: Any) -> Heard:
     seen = Seen(newest, "" if mistake else digest(newest), 7, mistake) if newest else None
-    return Heard(Sight(newest=seen, **fields))
+    return Heard(Sight(newest=seen, whole=None if mistake else seen, **fields))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_it_says_why_there_is_none(stored: Status, heard: Heard, reason: Reason)
 
 def test_the_bytes_that_serve_stay_whatever_lies_there_now() -> None:
     here = Seen("1", digest("5"))
-    heard = Heard(Sight(newest=here, pinned={"1": here}))
+    heard = Heard(Sight(newest=here, whole=here, pinned={"1": here}))
     found = newest_resolution(make_mmm(), status("1", "1"), heard)
     assert found.digest == digest("1")
     update = update_of(make_mmm(), found, heard)
@@ -114,7 +114,7 @@ def test_a_newer_manifest_that_is_none_is_no_update() -> None:
 def test_nothing_is_said_before_the_first_look_and_what_was_seen_is_not_unsaid() -> None:
     manual = make_mmm(updatePolicy="Manual", version="1")
     assert update_of(manual, resolved("1"), Heard(None, DOWN)) is None
-    later = update_of(manual, resolved("1"), Heard(sight("2").sight, DOWN))
+    later = update_of(manual, resolved("1"), Heard(sight("2").sight, DOWN, is_standing=True))
     assert later is not None
     assert (later.newer, later.trouble) == ("2", (Reason.ENDPOINT_UNREACHABLE, "down"))
     unlisted = update_of(manual, resolved("1"), sight(unlisted=("AccessDenied", "no")))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mmm_operator.api.conditions import Condition
 from mmm_operator.api.status import ModelState, ModelStatus, Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.settings import Settings
@@ -35,7 +36,8 @@ async def resolve(uri: str, version: str, storage: StorageOptions) -> ResolvedVe
 
 
 async def look(uri: str, storage: StorageOptions, pinned: Collection[str], before: Sight | None) -> Sight:
-    return Sight(newest=Seen("2", TWO), pinned={version: Seen(version, ONE) for version in pinned})
+    newest = Seen("2", TWO)
+    return Sight(newest=newest, whole=newest, pinned={version: Seen(version, ONE) for version in pinned})
 
 
 def make_mmm(generation: int, **model: Any) -> MultimodalModel:
@@ -62,6 +64,21 @@ def seen(mmm: MultimodalModel, status: Status) -> tuple[str, str | None, bool, f
 
 SERVES = ModelState(version="1", digest=ONE, short_digest="", revision="a", since="", uri=URI)
 SETTLED = Status(observed_generation=1, model=ModelStatus(current=SERVES, target=SERVES))
+
+
+REFUSED = Condition(
+    type="ModelResolved",
+    status="False",
+    reason="InvalidManifest",
+    message="Version 3: no JSON",
+    last_transition_time="",
+)
+
+
+def test_after_a_restart_an_earlier_refusal_stands_until_there_is_time_for_a_look() -> None:
+    stored = SETTLED.model_copy(update={"conditions": (REFUSED,)})
+    assert seen(make_mmm(1, updatePolicy="Auto"), stored)[:3] == ("", None, False)
+    assert seen(make_mmm(2, updatePolicy="Auto"), stored)[:3] == ("2", TWO, True)
 
 
 @pytest.mark.parametrize(
