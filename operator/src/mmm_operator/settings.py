@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     resync_seconds: int = Field(default=300, ge=10, description="Every object is looked at again this often.")
     request_timeout_seconds: float = Field(default=30.0, gt=0, description="Time limit of one call to the API server.")
     resolve_timeout_seconds: float = Field(default=20.0, gt=0, description="Time limit of one look into a repository.")
-    endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_endpoints: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Object stores that may be asked, as `host` or `host:port` with `*`, separated by commas. "
         "Empty: all, except link-local addresses and the API server.",
@@ -52,7 +52,7 @@ class Settings(BaseSettings):
             raise ValueError("MMM_OPERATOR_DRAIN_DELAY_SECONDS must be below MMM_OPERATOR_GRACE_SECONDS")
         return self
 
-    @field_validator("namespaces", "endpoints", mode="before")
+    @field_validator("namespaces", "allowed_endpoints", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value

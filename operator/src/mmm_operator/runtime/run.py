@@ -55,7 +55,7 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
         reconcile.stir(key)
         controller.queue.add(key)
 
-    store, pages, access = Store(), StatusPages(wake), Access(kube.read, Endpoints(settings.endpoints))
+    store, pages, access = Store(), StatusPages(wake), Access(kube.read, Endpoints(settings.allowed_endpoints))
     sources = Repositories(Resolver(access, wake, settings), Follower(access, wake, settings, leads=lease.held))
     observer, executor = Observer(store, kube, sources, pages), Executor(kube, store)
     reconcile = Reconciler(store, observer, executor, plan, settings)
