@@ -4,7 +4,7 @@ from typing import Any
 
 from mmm_operator import names
 from mmm_operator.kube.resources import WATCHED_CHILDREN
-from mmm_operator.snapshot import Manifest
+from mmm_operator.snapshot import Manifest, is_fetcher
 from tests.chaos.world import World
 from tests.integration.objects import is_ready
 
@@ -55,8 +55,9 @@ def wanted_children(mmm: Manifest, found: list[Manifest]) -> Children:
 def _is_history(mmm: Manifest, child: Manifest) -> bool:
     if child["kind"] == "Deployment":
         return bool(child["spec"]["replicas"] == 0 and child["metadata"]["labels"][names.LABEL_REVISION] != target(mmm))
-    # A claim holds data, so it is kept until the object goes.
-    return child["kind"] == "PersistentVolumeClaim" and "claimTemplate" not in mmm["spec"].get("cache", {})
+    # A claim holds data, so it is kept until the object goes; a Job is the record of what was fetched to it.
+    unasked = child["kind"] == "PersistentVolumeClaim" and "claimTemplate" not in mmm["spec"].get("cache", {})
+    return unasked or child["kind"] == "Job"
 
 
 def target(mmm: Manifest) -> str:
@@ -74,6 +75,7 @@ def falsehoods(mmm: Manifest, found: list[Manifest], pods: list[Manifest]) -> li
     if conditions(mmm).get("Ready", {}).get("status") != "True":
         return []
     spec, status = mmm["spec"], mmm["status"]
+    pods = [pod for pod in pods if not is_fetcher(pod)]
     wanted = 0 if spec.get("suspend") else spec["replicas"]
     scaled = "autoscaling" in spec and not spec.get("suspend")
     by_kind = {kind: [item for item in found if item["kind"] == kind] for kind in KINDS}

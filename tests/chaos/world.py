@@ -18,8 +18,8 @@ import aiohttp
 
 from mmm_operator import names
 from mmm_operator.kube.resources import WATCHED_CHILDREN, path
-from mmm_operator.snapshot import Manifest
-from tests.integration.objects import MERGE, READY, STRATEGIC, is_ready
+from mmm_operator.snapshot import Manifest, has_ended, is_fetcher
+from tests.integration.objects import DONE, MERGE, READY, STRATEGIC, is_ready
 
 T = TypeVar("T")
 
@@ -243,7 +243,7 @@ class World:
 
 
 class Kubelet:
-    """Says of every pod that it runs and is ready, at once, except of those that are held.
+    """Says of every pod that it runs and is ready, or has fetched, at once, except of those that are held.
 
     It looks after the namespaces whose names begin with `prefix`. There is no scheduler, which would go on saying of
     pods that run that they have no node; one that somebody asks for by another name is not there either.
@@ -265,9 +265,9 @@ class Kubelet:
         held = (meta["namespace"], model_of(pod), version) in self._held
         if held or "deletionTimestamp" in meta or not meta["namespace"].startswith(self._prefix):
             return
-        if not is_ready(pod) and pod["spec"].get("schedulerName") == "default-scheduler":
+        if not is_ready(pod) and not has_ended(pod) and pod["spec"].get("schedulerName") == "default-scheduler":
             with contextlib.suppress(AssertionError, aiohttp.ClientError):  # deleted meanwhile, or looked at twice
-                await self._world.api.patch(_id("Pod", pod), RUNNING, "status", STRATEGIC)
+                await self._world.api.patch(_id("Pod", pod), DONE if is_fetcher(pod) else RUNNING, "status", STRATEGIC)
 
 
 def model_of(item: Manifest) -> str:

@@ -218,6 +218,31 @@ PODS = {
     ),
 }
 
+# The same for the pods of Jobs, of which there is one container: as many rules as show that they apply.
+JOBS = {
+    "a Job's node": Rule(
+        "Job",
+        "may share its node",
+        allow=({f"{POD}/hostNetwork": False},),
+        deny=({f"{POD}/hostNetwork": True},),
+        bypass=({f"{POD}/hostPID": True},),
+    ),
+    "a Job's images": Rule(
+        "Job",
+        "image not among cage.allowedImages",
+        allow=({f"{SERVER}/image": TEAM},),
+        deny=({f"{SERVER}/image": "busybox"},),
+        bypass=({f"{POD}/initContainers": [{"name": "a", "image": "busybox"}]},),
+    ),
+    "a Job's owner": Rule(
+        "Job",
+        "its controller must be",
+        allow=({f"{OWNER}/blockOwnerDeletion": False},),
+        deny=({"/metadata/ownerReferences": None},),
+        bypass=({f"{OWNER}/name": "other"},),
+    ),
+}
+
 CHILDREN = {
     "labels": Rule(
         "PersistentVolumeClaim",
@@ -323,4 +348,4 @@ CHILDREN = {
     ),
 }
 
-RULES = {**PODS, **CHILDREN}
+RULES = {**PODS, **JOBS, **CHILDREN}

@@ -11,8 +11,8 @@ import httpx
 from mmm_operator import names
 from mmm_operator.kube.resources import RESOURCES, path
 from mmm_operator.rbac import LEASE, OPERATOR, Grant
-from mmm_operator.snapshot import Manifest, is_ready
-from tests.integration.objects import READY, STRATEGIC, Objects
+from mmm_operator.snapshot import Manifest, is_fetcher, is_living, is_ready
+from tests.integration.objects import DONE, READY, STRATEGIC, Objects
 from tests.integration.operator_process import NAMESPACE, rules
 
 ACCOUNT = "limited"
@@ -21,7 +21,7 @@ FULL = "every-right"
 NODE = "limited"
 # The kinds that are looked at, and the children among them.
 OPTIONAL = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy")
-CHILDREN = ("Deployment", "Service", "PersistentVolumeClaim", *OPTIONAL)
+CHILDREN = ("Deployment", "Job", "Service", "PersistentVolumeClaim", *OPTIONAL)
 KINDS = (names.KIND, "Pod", "Event", *CHILDREN)
 SCALING = {"minReplicas": 1, "maxReplicas": 3}
 CLAIM = {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "1Gi"}}
@@ -164,8 +164,8 @@ def play_kubelet(objects: Objects, seen: Seen) -> None:
             binding = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
             objects.api.post(path("Pod", objects.namespace, name, "binding"), json=binding)
             objects.create(mount_failure(pod))
-        elif model != "stuck" and not is_ready(pod) and "deletionTimestamp" not in pod["metadata"]:
-            objects.patch("Pod", name, READY, "status", STRATEGIC)
+        elif model != "stuck" and not is_ready(pod) and is_living(pod):
+            objects.patch("Pod", name, DONE if is_fetcher(pod) else READY, "status", STRATEGIC)
 
 
 def mount_failure(pod: Manifest) -> Manifest:

@@ -10,7 +10,7 @@ import httpx
 
 from mmm_operator import names
 from mmm_operator.kube.resources import path
-from mmm_operator.snapshot import Manifest
+from mmm_operator.snapshot import Manifest, has_ended, is_fetcher
 
 T = TypeVar("T")
 
@@ -85,12 +85,18 @@ class Objects:
         return found
 
     def make_pods_ready(self, labels: Mapping[str, str] | None = None) -> int:
-        """Say of every pod that it runs and is ready, as a kubelet would; the answer is how many pods there are."""
+        """Say of every pod that it runs and is ready, as a kubelet would; the answer is how many pods there are.
+
+        Pods that only fetch are done instead, and are not counted.
+        """
         pods = self.list("Pod", labels)
         for pod in pods:
-            if not is_ready(pod):
+            if is_fetcher(pod):
+                if not has_ended(pod):
+                    self.patch("Pod", pod["metadata"]["name"], DONE, "status", STRATEGIC)
+            elif not is_ready(pod):
                 self.patch("Pod", pod["metadata"]["name"], READY, "status", STRATEGIC)
-        return len(pods)
+        return sum(not is_fetcher(pod) for pod in pods)
 
 
 _numbers = itertools.count()
@@ -115,6 +121,22 @@ READY: Manifest = {
         "conditions": [
             {"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
             for kind in ("Initialized", "ContainersReady", "Ready")
+        ],
+    }
+}
+# A fetch that found its work done.
+DONE: Manifest = {
+    "status": {
+        "phase": "Succeeded",
+        "containerStatuses": [
+            {
+                "name": names.CONTAINER_FETCHER,
+                "image": "server",
+                "imageID": "server",
+                "ready": False,
+                "restartCount": 0,
+                "state": {"terminated": {"exitCode": 0, "reason": "Completed"}},
+            }
         ],
     }
 }

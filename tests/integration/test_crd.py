@@ -100,6 +100,7 @@ REFUSED = {
     "claim without a claim": (claim(), "needs claimName or claimTemplate, and not both"),
     "claim with both": (claim(claimName="a", claimTemplate={"size": "1Gi"}), "needs claimName or claimTemplate"),
     "claim of a type without claims": ({"cache": {"claimName": "a"}}, "need type: PersistentVolumeClaim"),
+    "retention on a claim of the user's": (claim(claimName="a", retainVersions=3), "may belong to others"),
     "size limit of a claim": (claim(claimName="a", sizeLimit="1Gi"), "write the size in claimTemplate, or remove"),
     "claim of no size": (claim(claimTemplate={"size": 0}), QUANTITY),
     "claim of a strange size": (claim(claimTemplate={"size": "10 Gigs"}), QUANTITY),

@@ -37,7 +37,7 @@ spec:
 {{- /* Writes to the children's kinds: (list "deployments" …). */ -}}
 {{- define "multimodal-operator.cage.match" -}}
 resourceRules:
-  - apiGroups: ["", apps, autoscaling, policy, networking.k8s.io]
+  - apiGroups: ["", apps, batch, autoscaling, policy, networking.k8s.io]
     apiVersions: ["*"]
     operations: [CREATE, UPDATE, DELETE]
     resources: {{ . | toJson }}

@@ -61,6 +61,15 @@
     - get  # whose it is, when the name of a new one is taken
     - patch  # make it so, and repair it
     - create  # cache.claimTemplate
+- apiGroups: ["batch"]
+  resources: [jobs]
+  verbs:
+    - list  # what there is, at the start and after every gap
+    - watch  # what changes, at once
+    - get  # whose it is, when the name of a new one is taken
+    - patch  # make it so, and repair it
+    - create  # bring a digest to the cache claim
+    - delete  # another digest is wanted now
 - apiGroups: [""]
   resources: [pods]
   verbs:

@@ -6,6 +6,7 @@ from mmm_operator.api.conditions import REASONS, ConditionStatus, ConditionType,
 from mmm_operator.api.v1alpha1 import CacheType, Fallback
 from mmm_operator.diagnose import OWN_WORDS, has_fetched
 from mmm_operator.facts import Facts
+from mmm_operator.prefetch import is_on_one_node
 from mmm_operator.snapshot import pod_revision
 
 __all__ = ["Facts", "assess"]
@@ -97,6 +98,8 @@ def _paused(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 
 def _movement(facts: Facts) -> Reason:
+    if facts.step.held:
+        return Reason.DOWNLOADING
     replacing = bool(facts.serving) and facts.serving != facts.target
     if replacing or any(pod_revision(pod) != facts.target for pod in facts.living):
         return Reason.ROLLING_OUT
@@ -175,7 +178,7 @@ def _resolved(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _not_on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     trouble = facts.trouble
-    if trouble is None or trouble.reason.value not in OWN_WORDS or any(map(has_fetched, facts.fetching)):
+    if trouble is None or _is_fetched(facts) or not (facts.step.held or trouble.reason.value in OWN_WORDS):
         return None
     return "False", trouble.reason, trouble.message
 
@@ -184,12 +187,23 @@ def _on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     status = facts.snapshot.status
     remembered = any(c.type == ConditionType.MODEL_CACHED and c.status == "True" for c in status.conditions)
     same = status.model.target is not None and status.model.target.revision == facts.target
-    if any(map(has_fetched, facts.fetching)) or (remembered and same):
-        return "True", Reason.CACHED, "a pod of the target has found the model on the volume, or has put it there"
-    return None
+    if not _is_fetched(facts) and not (remembered and same and not facts.step.held):
+        return None
+    mmm = facts.snapshot.mmm
+    one = mmm is not None and is_on_one_node(mmm.spec.cache, facts.snapshot.claim)
+    where = "; the claim is ReadWriteOnce: all pods run on the node that has it" if one else ""
+    return "True", Reason.CACHED, f"the target lies on the volume, whole{where}"
+
+
+def _is_fetched(facts: Facts) -> bool:
+    """Whether the Job has done its work, or a pod of the target has found the model or put it there."""
+    done = facts.prefetch is not None and facts.prefetch.done
+    return done or any(map(has_fetched, facts.fetching))
 
 
 def _downloading(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    if facts.step.held:
+        return "False", Reason.DOWNLOADING, facts.step.because
     if not facts.fetching:
         return "Unknown", Reason.DOWNLOADING, "no pod of the target has looked yet"
     return "False", Reason.DOWNLOADING, "no pod of the target has fetched the model yet"

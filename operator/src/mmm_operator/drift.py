@@ -27,8 +27,15 @@ def with_applied_hash(manifest: Manifest) -> Manifest:
     # What is packed is there unpacked as well, and other bytes may mean the same.
     packed = (names.ANNOTATION_BUILT, names.ANNOTATION_TEMPLATE)
     hashed = {key: value for key, value in annotations.items() if key not in packed}
-    applied = content_hash({**manifest, "metadata": {**meta, "annotations": hashed}})
+    applied = content_hash({**_changeable(manifest), "metadata": {**meta, "annotations": hashed}})
     return {**manifest, "metadata": {**meta, "annotations": {**annotations, names.ANNOTATION_APPLIED: applied}}}
+
+
+def _changeable(manifest: Manifest) -> Manifest:
+    if manifest["kind"] != "Job":
+        return manifest
+    # The API server adds to a Job's template when it is made, and lets nobody change it afterwards.
+    return {**manifest, "spec": {key: value for key, value in manifest["spec"].items() if key != "template"}}
 
 
 def first_difference(desired: Any, live: Any, path: str = "") -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmm_operator.diagnose import Evidence, Trouble, diagnose, diagnose_capacity
+from mmm_operator.prefetch import Prefetch
 from mmm_operator.rollout.step import Step
 from mmm_operator.snapshot import (
     Manifest,
@@ -22,7 +23,7 @@ from mmm_operator.snapshot import (
 class Facts:
     """Everything that a condition can depend on.
 
-    `taken` are the needed names that somebody else's objects have.
+    `taken` are the needed names that somebody else's objects have, and `prefetch` the Job that comes before the pods.
     """
 
     snapshot: Snapshot
@@ -32,6 +33,7 @@ class Facts:
     states: tuple[RevisionState, ...]
     step: Step
     taken: frozenset[Ref] = frozenset()
+    prefetch: Prefetch | None = None
 
     @property
     def goal(self) -> RevisionState | None:
@@ -63,13 +65,15 @@ class Facts:
 
     @cached_property
     def trouble(self) -> Trouble | None:
-        """The root cause of trouble in the target's pods."""
+        """The root cause of trouble in the target's pods, or in those that fetch it first."""
+        if self.step.held:
+            return diagnose(self._evidence(self.snapshot.fetchers))
         return diagnose(self._evidence([pod for pod in self.snapshot.pods if pod_revision(pod) == self.target]))
 
     @cached_property
     def shortage(self) -> Trouble | None:
         """Why some pod, of whatever revision, has no node."""
-        return diagnose_capacity(self._evidence(self.snapshot.pods))
+        return diagnose_capacity(self._evidence([*self.snapshot.pods, *self.snapshot.fetchers]))
 
     @property
     def fetching(self) -> list[Manifest]:
@@ -92,7 +96,8 @@ class Facts:
         return Evidence(
             pods=pods,
             events=snapshot.pod_events,
-            deployments=self.deployments,
+            deployments=() if self.step.held else self.deployments,
+            jobs=[self.prefetch.live] if self.step.held and self.prefetch and self.prefetch.live else (),
             claims=snapshot.of_kind("PersistentVolumeClaim"),
             leaving=[pod for pod in snapshot.pods if "deletionTimestamp" in pod["metadata"]],
         )
@@ -100,4 +105,6 @@ class Facts:
     @property
     def stalled(self) -> bool:
         """Whether the target makes no progress any more."""
+        if self.step.held:
+            return self.prefetch is not None and self.prefetch.stuck
         return self.wanted > 0 and self.goal is not None and self.goal.stuck

@@ -38,6 +38,9 @@ ANNOTATION_IMAGE_FROM = f"{GROUP}/image-from"
 IMAGE_FROM_SPEC = "spec"
 
 APP_NAME = "multimodal-model"
+# Pods that only fetch bear another name than those that serve: no Service, budget or autoscaler may count them.
+FETCH_APP_NAME = "multimodal-model-fetch"
+COMPONENT_FETCHER = "fetcher"
 MANAGED_BY = FIELD_MANAGER
 
 CONTAINER_SERVER = "server"
@@ -86,6 +89,16 @@ def selector_text(labels: dict[str, str]) -> str:
 def deployment_name(name: str, revision: str) -> str:
     """Name of the Deployment of one revision."""
     return f"{name}-{revision}"
+
+
+def fetch_labels(name: str) -> dict[str, str]:
+    """Labels of the pods that only fetch the model `name`."""
+    return {**child_labels(name), LABEL_NAME: FETCH_APP_NAME, LABEL_COMPONENT: COMPONENT_FETCHER}
+
+
+def fetch_job_name(name: str, fetch: str) -> str:
+    """Name of the Job that brings a digest to the cache claim; `fetch` names all that decides what it does."""
+    return f"{name}-fetch-{fetch}"
 
 
 def claim_name(name: str) -> str:

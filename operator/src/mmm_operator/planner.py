@@ -11,18 +11,24 @@ from mmm_operator.builders.claim import build_claim
 from mmm_operator.builders.deployment import build_deployment, rebuild_deployment
 from mmm_operator.builders.disruption import build_disruption_budget, needs_disruption_budget
 from mmm_operator.builders.network import build_network_policy
+from mmm_operator.builders.prefetch import build_prefetch_job
 from mmm_operator.builders.service import build_service
-from mmm_operator.diagnose import next_look
+from mmm_operator.diagnose import fetching_pods, next_look
 from mmm_operator.drift import first_difference, with_applied_hash
 from mmm_operator.plan import Apply, Delete, Plan
+from mmm_operator.prefetch import Prefetch, has_failed, plan_prefetch, shared_volume
 from mmm_operator.report import report_events, report_status
-from mmm_operator.rollout.step import Step, next_step, paused_step, surplus_revisions
+from mmm_operator.rollout.step import Step, held_step, next_step, paused_step, surplus_revisions
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Manifest, Ref, Snapshot, parse_revision, revision_id
+from mmm_operator.snapshot import Manifest, Ref, RevisionState, Snapshot, parse_revision, revision_id
 from mmm_operator.target import Target, choose_target, serving_revision
 
 # A ready pod whose status page has not been read yet is asked again after this many seconds.
 UNREAD_SECONDS = 10.0
+# How far a fetch is, is read and told this often.
+PROGRESS_SECONDS = 10.0
+# Why a Job has no pod, only events say.
+JOB_EVENTS_SECONDS = 15.0
 
 
 def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
@@ -31,11 +37,11 @@ def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
     target = choose_target(snapshot, states, settings)
     wanted = _wanted(snapshot.mmm.spec) if snapshot.mmm else _kept_size(snapshot)
     serving = serving_revision(snapshot, target.id, wanted, states)
-    paused = snapshot.mmm is not None and snapshot.mmm.spec.rollout.paused
-    step = (paused_step if paused else next_step)(target.id, serving, wanted, states)
-    desired = tuple(_children(snapshot, step, target, settings))
+    prefetch = plan_prefetch(snapshot, target, states, wanted, now)
+    step = _choose_step(snapshot, target, serving, wanted, states, prefetch)
+    desired = tuple(_children(snapshot, step, target, settings, states, prefetch))
     taken = snapshot.foreign & {Ref.of(manifest) for manifest in desired}
-    facts = Facts(snapshot, wanted, target.id, serving, states, step, taken)
+    facts = Facts(snapshot, wanted, target.id, serving, states, step, taken, prefetch)
     applies = tuple(_applies(facts, desired))
     deletes = tuple(_deletes(facts))
     status = report_status(facts, target.revision.image if target.revision else "", now)
@@ -48,6 +54,22 @@ def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
         requeue_after=_requeue_after(facts, now),
         because="; ".join([a.because for a in applies] + [d.because for d in deletes]) or step.because,
     )
+
+
+def _choose_step(
+    snapshot: Snapshot,
+    target: Target,
+    serving: str,
+    wanted: int,
+    states: Sequence[RevisionState],
+    prefetch: Prefetch | None,
+) -> Step:
+    paused = snapshot.mmm is not None and snapshot.mmm.spec.rollout.paused
+    step = (paused_step if paused else next_step)(target.id, serving, wanted, states)
+    if step.paused or prefetch is None or not prefetch.holds:
+        return step
+    because = f"Job {prefetch.job} brings the model to its claim; no pod is touched before"
+    return held_step(target.id, serving, wanted, states, because)
 
 
 def _wanted(spec: Spec) -> int:
@@ -72,8 +94,21 @@ def _waits(facts: Facts, now: datetime) -> Iterator[float]:
         yield UNREAD_SECONDS
     if facts.goal is not None and facts.goal.due is not None and not facts.goal.stuck:
         yield max(1.0, (facts.goal.due - now).total_seconds())
-    if (look := next_look(facts.snapshot.pods, now)) is not None:
+    if (look := next_look((*facts.snapshot.pods, *facts.snapshot.fetchers), now)) is not None:
         yield look
+    yield from _fetch_waits(facts, now)
+
+
+def _fetch_waits(facts: Facts, now: datetime) -> Iterator[float]:
+    if fetching_pods((*facts.snapshot.pods, *facts.snapshot.fetchers)):
+        yield PROGRESS_SECONDS
+    prefetch = facts.prefetch
+    if not facts.step.held or prefetch is None or prefetch.due is None:
+        return
+    if not prefetch.stuck:
+        yield max(1.0, (prefetch.due - now).total_seconds())
+    if not facts.snapshot.fetchers:
+        yield JOB_EVENTS_SECONDS
 
 
 def _applies(facts: Facts, desired: Sequence[Manifest]) -> Iterator[Apply]:
@@ -97,7 +132,14 @@ def _apply_old(facts: Facts, live: Manifest, size: int) -> Apply | None:
     return apply
 
 
-def _children(snapshot: Snapshot, step: Step, target: Target, settings: Settings) -> Iterator[Manifest]:
+def _children(
+    snapshot: Snapshot,
+    step: Step,
+    target: Target,
+    settings: Settings,
+    states: Sequence[RevisionState],
+    prefetch: Prefetch | None,
+) -> Iterator[Manifest]:
     """The desired children, in the order in which they are needed; none while the spec cannot be read."""
     mmm, revision = snapshot.mmm, target.revision
     if mmm is None:
@@ -110,9 +152,13 @@ def _children(snapshot: Snapshot, step: Step, target: Target, settings: Settings
         yield build_disruption_budget(mmm)
     if spec.network_policy is not None:
         yield build_network_policy(mmm, spec.network_policy)
+    volume = shared_volume(snapshot, states)
+    if revision is not None and prefetch is not None and (step.held or prefetch.live is not None):
+        yield build_prefetch_job(mmm, revision, settings, prefetch.job, volume, prefetch.live)
     if revision is not None and revision.id in step.sizes:
-        deployments = {revision_id(item): item for item in snapshot.of_kind("Deployment")}
-        yield build_deployment(mmm, revision, step.sizes[revision.id], settings, deployments.get(revision.id))
+        live = next((item for item in snapshot.of_kind("Deployment") if revision_id(item) == revision.id), None)
+        size, together = step.sizes[revision.id], volume.on_one_node
+        yield build_deployment(mmm, revision, size, settings, live, beside=together)
     if spec.autoscaling is not None and not spec.suspend:
         yield build_autoscaler(mmm, spec.autoscaling)
 
@@ -140,6 +186,7 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
         yield from (_delete(item, "it is not asked for any more") for item in snapshot.of_kind("NetworkPolicy"))
     if not needs_disruption_budget(mmm.spec):
         yield from (_delete(item, "one pod needs no budget") for item in snapshot.of_kind("PodDisruptionBudget"))
+    yield from _delete_jobs(facts)
     remembered = snapshot.status.model.current, snapshot.status.model.previous
     served = [item.revision for item in remembered if item]
     surplus = surplus_revisions(facts.target, facts.serving, facts.states, mmm.spec.revision_history_limit, served)
@@ -149,6 +196,22 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
         for item in snapshot.of_kind("Deployment")
         if revision_id(item) in old
     )
+
+
+def _delete_jobs(facts: Facts) -> Iterator[Delete]:
+    snapshot, prefetch = facts.snapshot, facts.prefetch
+    on_claim = snapshot.mmm is not None and snapshot.mmm.spec.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM
+    if on_claim and not facts.resolved:
+        return  # nobody knows what to fetch: what is under way goes on
+    for job in snapshot.of_kind("Job"):
+        if "deletionTimestamp" in job["metadata"]:
+            continue
+        if prefetch is None or job["metadata"]["name"] != prefetch.job:
+            yield _delete(job, "what it fetches is not asked for any more")
+        elif has_failed(job):
+            yield _delete(job, "it has given up: another one goes on from where it was")
+        elif facts.wanted == 0 and not prefetch.done:
+            yield _delete(job, "no pods are wanted")
 
 
 def _delete(live: Manifest, why: str) -> Delete:

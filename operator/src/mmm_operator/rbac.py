@@ -54,6 +54,7 @@ OPERATOR = (
     _kept("policy", "poddisruptionbudgets", "a drain must not take every pod", "over one pod it would block drains"),
     _kept("networking.k8s.io", "networkpolicies", "spec.networkPolicy", "it was taken out of the spec"),
     _kept("", "persistentvolumeclaims", "cache.claimTemplate"),
+    _kept("batch", "jobs", "bring a digest to the cache claim", "another digest is wanted now"),
     Grant("", "pods", {**_WATCHED, "watch": "who serves, and why another does not"}),
     Grant("", "secrets", {"get": "those that spec.storage names, to look into the repository"}),
     Grant("", "configmaps", {"get": "the one of spec.storage.caBundle, to look into the repository"}),

@@ -9,6 +9,7 @@ from mmm_operator.api.conditions import Condition, ConditionType, Reason, merge_
 from mmm_operator.api.status import (
     MAX_FAILURES,
     Acceleration,
+    FetchStatus,
     LastFailure,
     LatestVersion,
     ModelState,
@@ -58,6 +59,7 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
         ready_summary=f"{ready}/{facts.wanted}",
         model=model,
         rollout=_report_rollout(facts, moment),
+        fetch=_report_fetch(snapshot),
         acceleration=_acceleration(accelerated) if accelerated else old.acceleration,
         load_seconds=_load_seconds(accelerated) if accelerated else old.load_seconds,
         resolved=Resolved(server_image=image) if image and not _names_image(snapshot) else old.resolved,
@@ -126,6 +128,7 @@ _EXPECTED = {
         Reason.WAITING_FOR_OLD_POD,
         Reason.WAITING_FOR_VOLUME,
         Reason.NEW_VERSION,
+        Reason.DOWNLOADING,
     )
 }
 
@@ -192,12 +195,27 @@ def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | N
     )
 
 
+def _report_fetch(snapshot: Snapshot) -> FetchStatus | None:
+    """How far the pod is that has the most before it: the others need not wait for less."""
+    reports = [report for report in snapshot.fetches.values() if report.total_bytes]
+    last = min(reports, key=lambda report: (report.done_bytes - report.total_bytes, report.total_bytes), default=None)
+    if last is None:
+        return None
+    return FetchStatus(downloaded_bytes=min(last.done_bytes, last.total_bytes), total_bytes=last.total_bytes)
+
+
+def _fetch_summary(snapshot: Snapshot) -> str:
+    fetch = _report_fetch(snapshot)
+    return f"Fetching {100 * fetch.downloaded_bytes // fetch.total_bytes}%" if fetch else "Fetching"
+
+
 def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
     old, done = facts.snapshot.status.rollout, facts.settled
     updated = facts.goal.available if facts.goal else 0
     replacing = bool(facts.target) and facts.serving != facts.target and bool(facts.serving)
+    moving = f"{updated}/{facts.wanted}{' Paused' if facts.step.paused else ''}" if replacing else ""
     return RolloutStatus(
-        summary=f"{updated}/{facts.wanted}{' Paused' if facts.step.paused else ''}" if replacing else "",
+        summary=_fetch_summary(facts.snapshot) if facts.step.held else moving,
         message="" if done else one_line(facts.because, 1024),
         updated=updated,
         total=facts.wanted,
@@ -210,7 +228,8 @@ def _progress_at(facts: Facts, updated: int, moment: str) -> str:
     status = facts.snapshot.status
     existing = facts.goal.existing if facts.goal else 0
     same_target = status.model.target is not None and status.model.target.revision == facts.target
-    stood_still = same_target and (status.rollout.updated, status.updated_replicas) == (updated, existing)
+    before = status.rollout.updated, status.updated_replicas, status.fetch
+    stood_still = same_target and before == (updated, existing, _report_fetch(facts.snapshot))
     return (status.rollout.last_progress_at or moment) if stood_still else moment
 
 
@@ -220,7 +239,7 @@ def _report_failures(snapshot: Snapshot, moment: str) -> tuple[LastFailure, ...]
     What fails in a loop is told again in the next hour only, so that a crash loop costs no status write per crash.
     """
     told = {(item.container, item.reason, item.message): item for item in snapshot.status.last_failures}
-    seen = (failure for pod in snapshot.pods for failure in failures(pod))
+    seen = (failure for pod in (*snapshot.pods, *snapshot.fetchers) for failure in failures(pod))
     for failure in sorted(seen, key=lambda item: (item.at, item.pod)):
         kind = failure.container[:63], failure.reason.value, one_line(failure.message, 256)
         if kind not in told or failure.at[:_HOUR] > told[kind].at[:_HOUR]:

@@ -48,8 +48,8 @@ def _pod_inputs(spec: Spec, version: str) -> dict[str, Any]:
         "model": {"uri": spec.model.uri, "version": version, "tasks": sorted(spec.model.tasks)},
         "servedName": spec.model.served_name,
         "storage": _departures(spec.storage),
-        # A claim that grows is still the same claim to the pods.
-        "cache": _departures(spec.cache, "claim_template"),
+        # A claim that grows, or keeps more, is still the same claim to the pods.
+        "cache": _departures(spec.cache, "claim_template", "retain_versions"),
         "accelerator": _accelerator(spec.accelerator) if spec.accelerator else None,
         "runtime": _departures(spec.runtime, "image"),
         "resources": _departures(spec.resources),

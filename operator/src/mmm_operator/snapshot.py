@@ -91,6 +91,14 @@ class ServerReport:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchReport:
+    """How far a pod has come with fetching the model, in bytes."""
+
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """Everything that one reconcile looks at.
 
@@ -98,7 +106,10 @@ class Snapshot:
     `children` holds every object that the MultimodalModel controls, `foreign` the objects that have one
     of the names it needs but are controlled by somebody else. `refused` is the API server's word when
     it refused one of our writes in the last attempt (quota, admission). `pod_events` are the Warning events
-    of the pods that `diagnose.unexplained` names. `update` is None while this process has not looked.
+    of the pods that `diagnose.unexplained` names, and of Jobs that have no pod. `update` is None while this process
+    has not looked.
+    `pods` serve, or shall; `fetchers` only fetch, for a Job. `claim` is the one of `cache.claimName`, and `fetches`
+    say how far pods are that fetch now.
     """
 
     key: Key
@@ -111,6 +122,9 @@ class Snapshot:
     children: Mapping[Ref, Manifest] = field(default_factory=dict)
     foreign: frozenset[Ref] = frozenset()
     pods: tuple[Manifest, ...] = ()
+    fetchers: tuple[Manifest, ...] = ()
+    claim: Manifest | None = None
+    fetches: Mapping[str, FetchReport] = field(default_factory=dict)
     reports: Mapping[str, ServerReport] = field(default_factory=dict)
     refused: str = ""
     pod_events: tuple[Manifest, ...] = ()
@@ -191,6 +205,11 @@ def revision_id(deployment: Manifest) -> str:
 def pod_revision(pod: Manifest) -> str:
     """The revision that a pod runs."""
     return str(pod["metadata"].get("labels", {}).get(names.LABEL_REVISION, ""))
+
+
+def is_fetcher(pod: Manifest) -> bool:
+    """Whether the pod only fetches, and never serves."""
+    return bool(pod["metadata"].get("labels", {}).get(names.LABEL_COMPONENT) == names.COMPONENT_FETCHER)
 
 
 def is_living(pod: Manifest) -> bool:

@@ -28,6 +28,7 @@ from mmm_repository import (
 )
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.logs import fields, set_up_logs
+from mmm_server.progress_page import ProgressPage, served
 from mmm_server.termination import write_termination
 
 EXIT_OK = 0
@@ -63,6 +64,7 @@ class FetchSettings(BaseSettings):
     cache_check: CacheCheck = Field(default=CacheCheck.SIZES, validation_alias="MMM_CACHE_CHECK")
     retain_versions: int = Field(default=0, ge=0, validation_alias="MMM_RETAIN_VERSIONS")
     keep_digests: Digests = Field(default=frozenset(), validation_alias="MMM_KEEP_DIGESTS")
+    operations_port: int = Field(default=0, ge=0, le=65535, validation_alias="MMM_OPERATIONS_PORT")
     log_level: LogLevel = Field(default="INFO", validation_alias="MMM_LOG_LEVEL")
 
     endpoint: str | None = Field(default=None, validation_alias="MMM_S3_ENDPOINT")
@@ -167,8 +169,11 @@ async def fetch_version(settings: FetchSettings, storage: StorageOptions) -> Non
     facts = {"uri": settings.uri, "version": settings.version, "digest": settings.digest}
     log.info("fetching", extra=fields(**facts))
     began = time.monotonic()
-    options = settings.options(ProgressLog())
-    directory = await fetch(settings.uri, settings.version, settings.digest, settings.root, storage, options)
+    page = ProgressPage(ProgressLog())
+    with served(page, settings.operations_port):
+        directory = await fetch(
+            settings.uri, settings.version, settings.digest, settings.root, storage, settings.options(page)
+        )
     seconds = round(time.monotonic() - began, 3)
     log.info("the version is there", extra=fields(**facts, directory=str(directory), seconds=seconds))
 

@@ -46,6 +46,7 @@ def _cache(spec: Spec, field: str) -> None:
                 cache["type"] = "EmptyDir"
     if field == "cache.sizeLimit" and "sizeLimit" in cache:
         cache["type"] = "EmptyDir"
+    _retained(cache, field)
     if cache.get("type", "EmptyDir") == "EmptyDir":
         cache.pop("claimName", None)
         cache.pop("claimTemplate", None)
@@ -53,6 +54,15 @@ def _cache(spec: Spec, field: str) -> None:
         cache.pop("sizeLimit", None)
         if "claimTemplate" not in cache:
             cache.setdefault("claimName", "shared")
+
+
+def _retained(cache: Spec, field: str) -> None:
+    """What is retained on a claim of the operator's own, or not at all."""
+    if field == "cache.retainVersions" and "retainVersions" in cache:
+        cache |= {"type": "PersistentVolumeClaim", "claimTemplate": cache.get("claimTemplate", {"size": "1Gi"})}
+        cache.pop("claimName", None)
+    if "claimTemplate" not in cache or cache.get("type", "EmptyDir") == "EmptyDir":
+        cache.pop("retainVersions", None)
 
 
 def _replicas(spec: Spec, field: str) -> None:

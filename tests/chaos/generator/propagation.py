@@ -222,6 +222,7 @@ PROPAGATION: dict[str, Shown] = {
     "cache.claimTemplate.size": _claim("spec.resources.requests.storage"),
     "cache.claimTemplate.storageClassName": _claim("spec.storageClassName"),
     "cache.claimTemplate.accessMode": _claim("spec.accessModes.0"),
+    "cache.retainVersions": nowhere("a Job is told when it is made, and stays as it is"),
     "cache.sizeLimit": _size_limit,
     "accelerator.resourceName": _toleration,
     "accelerator.count": _device_count,

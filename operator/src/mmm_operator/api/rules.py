@@ -81,6 +81,10 @@ CACHE: dict[str, Any] = cel(
         "self.type == 'EmptyDir' || !has(self.sizeLimit)",
         "sizeLimit only applies to type EmptyDir: write the size in claimTemplate, or remove sizeLimit",
     ),
+    (
+        "!has(self.retainVersions) || has(self.claimTemplate)",
+        "retainVersions needs claimTemplate: what lies on a claim of your own may belong to others",
+    ),
 )
 
 CLAIM_TEMPLATE: dict[str, Any] = cel(

@@ -59,6 +59,13 @@ class RolloutStatus(ApiModel):
     )
 
 
+class FetchStatus(ApiModel):
+    """How far the model is on its way from the repository; of several pods that fetch, the one with the most to do."""
+
+    downloaded_bytes: int = Field(ge=0, description="Bytes that have arrived.")
+    total_bytes: int = Field(ge=0, description="Bytes of the version.")
+
+
 class Acceleration(ApiModel):
     """Where the model computes."""
 
@@ -103,6 +110,7 @@ class Status(ApiModel):
     ready_summary: str = Field(default="", max_length=32, description="Ready and wanted pods, for the READY column.")
     model: ModelStatus = Field(default=ModelStatus(), description="Which versions run.")
     rollout: RolloutStatus = Field(default=RolloutStatus(), description="How far a change is.")
+    fetch: FetchStatus | None = Field(default=None, description="The fetch that is under way, if one is.")
     acceleration: Acceleration | None = Field(default=None, description="Where the model computes.")
     load_seconds: int | None = Field(default=None, ge=0, description="How long the last pod took to load the model.")
     resolved: Resolved | None = Field(default=None, description="Defaults that were filled in.")

@@ -235,7 +235,16 @@ class Cache(ApiModel):
     )
     claim_name: Name | None = Field(default=None, description="An existing claim.")
     claim_template: ClaimTemplate | None = Field(
-        default=None, description="A claim that the operator makes, and that is deleted with the object."
+        default=None,
+        description="A claim that the operator makes, and that is deleted with the object, not before: a claim that is"
+        " asked for no more keeps its data.",
+    )
+    retain_versions: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="How many versions the claim of `claimTemplate` keeps; those that pods run are never removed. A"
+        " fetch removes the others. Default: 2.",
     )
     size_limit: Quantity | None = Field(
         default=None,

@@ -11,16 +11,23 @@ from mmm_operator.snapshot import Manifest, revision_id
 
 
 def build_deployment(
-    mmm: MultimodalModel, revision: Revision, replicas: int, settings: Settings, live: Manifest | None
+    mmm: MultimodalModel,
+    revision: Revision,
+    replicas: int,
+    settings: Settings,
+    live: Manifest | None,
+    *,
+    beside: bool = False,
 ) -> Manifest:
-    """The Deployment of `revision` at `replicas` pods.
+    """The Deployment of `revision` at `replicas` pods; `beside` keeps them all on one node.
 
     A revision names everything that its pods run, so a `live` Deployment keeps the template that it was built
     with, by whatever version of this operator: an upgrade of the operator restarts no pod.
     """
     times = (mmm.spec.rollout.min_ready_seconds, mmm.spec.rollout.progress_deadline_seconds)
     before = read_built(live)
-    built = before.timed(*times) if before else Built(build_pod_template(mmm, revision, settings), *times)
+    template = None if before else build_pod_template(mmm, revision, settings, beside=beside)
+    built = before.timed(*times) if before else Built(template or {}, *times)
     origin = names.IMAGE_FROM_SPEC if mmm.spec.runtime.image is not None else ""
     return _build(mmm.metadata, revision.id, built, replicas, origin)
 

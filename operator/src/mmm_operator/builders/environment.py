@@ -32,7 +32,7 @@ def build_server_environment(mmm: MultimodalModel, revision: Revision, settings:
     }
     own = [{"name": item.name, "value": item.value} for item in runtime.env]
     named = {item.name for item in runtime.env}  # a name twice is refused by server-side apply
-    return [*(item for item in _literals(values) if item["name"] not in named), *own]
+    return [*(item for item in build_literals(values) if item["name"] not in named), *own]
 
 
 def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[Manifest]:
@@ -46,10 +46,11 @@ def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[
         "MMM_S3_ADDRESSING_STYLE": storage.addressing_style.value,
         "MMM_S3_CA_FILE": CA_FILE if storage.ca_bundle else "",
         "MMM_S3_INSECURE_SKIP_TLS_VERIFY": "true" if storage.insecure_skip_tls_verify else "",
+        "MMM_OPERATIONS_PORT": str(names.PORT_OPERATIONS),
         "MMM_MAX_MODEL_BYTES": str(int(parse_quantity(size_limit) or 0)) if size_limit else "",
     }
     secret = storage.credentials_secret_ref
-    return [*_literals(values), *(_credentials(secret) if secret else ())]
+    return [*build_literals(values), *(_credentials(secret) if secret else ())]
 
 
 def _shared(mmm: MultimodalModel, revision: Revision) -> dict[str, str]:
@@ -62,7 +63,8 @@ def _shared(mmm: MultimodalModel, revision: Revision) -> dict[str, str]:
     }
 
 
-def _literals(values: dict[str, str]) -> list[Manifest]:
+def build_literals(values: dict[str, str]) -> list[Manifest]:
+    """Variables with these values; an empty one is left out."""
     return [{"name": name, "value": value} for name, value in values.items() if value]
 
 

@@ -16,7 +16,8 @@ RESTRICTED: Mapping[str, Any] = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
-_PLAIN = ("affinity", "dnsConfig", "dnsPolicy", "hostAliases", "nodeSelector", "runtimeClassName", "schedulerName")
+PLACEMENT = ("affinity", "dnsConfig", "dnsPolicy", "hostAliases", "nodeSelector", "schedulerName")
+_PLAIN = (*PLACEMENT, "runtimeClassName")
 
 
 def apply_overlay(template: Manifest, overlay: PodTemplate, selector: Mapping[str, str]) -> Manifest:
@@ -34,10 +35,32 @@ def apply_overlay(template: Manifest, overlay: PodTemplate, selector: Mapping[st
             spec["topologySpreadConstraints"], extra.get("topologySpreadConstraints", ()), selector
         ),
     }
+    return _labelled(meta, overlay, {key: value for key, value in merged.items() if value != [] or key in spec})
+
+
+def place_as(template: Manifest, overlay: PodTemplate) -> Manifest:
+    """`template`, of pods that only fetch, with as much of `overlay` as concerns where pods run and how they fetch.
+
+    Its containers that run beside the server do not take part.
+    """
+    meta, spec, extra = template["metadata"], template["spec"], overlay.spec
+    before, count = extra.get("initContainers", ()), len(spec["containers"])
+    every = _containers(before, spec["containers"], first=True)
+    placed = {
+        **spec,
+        **{field: extra[field] for field in PLACEMENT if field in extra},
+        "volumes": [*spec["volumes"], *extra.get("volumes", ())],
+        "initContainers": every[:-count],
+        "containers": every[-count:],
+        "tolerations": _tolerations(spec.get("tolerations", []), extra.get("tolerations", ())),
+    }
+    return _labelled(meta, overlay, {key: value for key, value in placed.items() if value != []})
+
+
+def _labelled(meta: Manifest, overlay: PodTemplate, spec: Manifest) -> Manifest:
     labels = {**overlay.metadata.labels, **meta["labels"]}
     annotations = {**overlay.metadata.annotations, **meta["annotations"]}
-    kept = {key: value for key, value in merged.items() if value != [] or key in spec}
-    return {"metadata": {**meta, "labels": labels, "annotations": annotations}, "spec": kept}
+    return {"metadata": {**meta, "labels": labels, "annotations": annotations}, "spec": spec}
 
 
 def _containers(extra: Iterable[Manifest], ours: Sequence[Manifest], *, first: bool) -> list[Manifest]:

@@ -6,8 +6,15 @@ from collections.abc import Mapping
 from mmm_operator import names
 from mmm_operator.api.base import Quantity
 from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, KeyRef, MultimodalModel, Storage
-from mmm_operator.builders.environment import CA_FILE, MODEL_ROOT, build_fetcher_environment, build_server_environment
-from mmm_operator.builders.overlay import RESTRICTED, apply_overlay
+from mmm_operator.builders.environment import (
+    CA_FILE,
+    MODEL_ROOT,
+    build_fetcher_environment,
+    build_literals,
+    build_server_environment,
+)
+from mmm_operator.builders.overlay import RESTRICTED, apply_overlay, place_as
+from mmm_operator.builders.together import SharedVolume, keep_together
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
@@ -15,27 +22,61 @@ from mmm_operator.snapshot import Manifest
 
 USER = 65532
 CA_DIRECTORY = posixpath.dirname(CA_FILE)
+# What has arrived stays for the next try, so there is nothing to finish.
+FETCH_GRACE_SECONDS = 10
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
 
 
-def build_pod_template(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
-    """The pod template of one revision; allowed by the `restricted` Pod Security Standard."""
+def build_pod_template(
+    mmm: MultimodalModel, revision: Revision, settings: Settings, *, beside: bool = False
+) -> Manifest:
+    """The pod template of one revision; allowed by the `restricted` Pod Security Standard.
+
+    `beside` keeps all pods of the model on one node, since only one can mount its claim.
+    """
     name, overlay = mmm.metadata.name, mmm.spec.pod_template
     selector = names.revision_selector(name, revision.id)
     labels = {**names.child_labels(name), **selector, names.LABEL_VERSION: revision.version}
     template = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
-        "spec": _build_pod_spec(mmm, revision, settings),
+        "spec": {
+            **_build_pod_spec(mmm),
+            "terminationGracePeriodSeconds": settings.grace_seconds,
+            "initContainers": [_build_fetcher(mmm, revision, settings)],
+            "containers": [_build_server(mmm, revision, settings)],
+            "topologySpreadConstraints": [_build_spread(name, revision)],
+        },
     }
-    return apply_overlay(template, overlay, selector) if overlay else template
+    merged = apply_overlay(template, overlay, selector) if overlay else template
+    return keep_together(merged, name) if beside else merged
 
 
-def _build_pod_spec(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+def build_fetch_template(
+    mmm: MultimodalModel, revision: Revision, settings: Settings, volume: SharedVolume
+) -> Manifest:
+    """The template of pods that only fetch: where a serving pod would run, and without a device."""
+    name, overlay = mmm.metadata.name, mmm.spec.pod_template
+    labels = {**names.fetch_labels(name), names.LABEL_VERSION: revision.version}
+    retention = {"MMM_RETAIN_VERSIONS": str(volume.versions or ""), "MMM_KEEP_DIGESTS": ",".join(volume.keep)}
+    fetcher = _build_fetcher(mmm, revision, settings)
+    template = {
+        "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
+        "spec": {
+            **_build_pod_spec(mmm),
+            "restartPolicy": "OnFailure",
+            "terminationGracePeriodSeconds": FETCH_GRACE_SECONDS,
+            "containers": [{**fetcher, "env": [*fetcher["env"], *build_literals(retention)]}],
+        },
+    }
+    merged = place_as(template, overlay) if overlay else template
+    return keep_together(merged, name) if volume.on_one_node else merged
+
+
+def _build_pod_spec(mmm: MultimodalModel) -> Manifest:
     spec = mmm.spec
     pod: Manifest = {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": settings.grace_seconds,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -44,14 +85,11 @@ def _build_pod_spec(mmm: MultimodalModel, revision: Revision, settings: Settings
             "fsGroupChangePolicy": "OnRootMismatch",
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "initContainers": [_build_fetcher(mmm, revision, settings)],
-        "containers": [_build_server(mmm, revision, settings)],
         "volumes": [
             {"name": names.VOLUME_MODELS, **_model_volume(mmm.metadata.name, spec.cache)},
             {"name": names.VOLUME_TMP, "emptyDir": {}},
             *_ca_volumes(spec.storage),
         ],
-        "topologySpreadConstraints": [_build_spread(mmm.metadata.name, revision)],
     }
     optional = {
         "serviceAccountName": spec.service_account_name,

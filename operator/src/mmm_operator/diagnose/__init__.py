@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from mmm_operator.diagnose import containers, events, placement
-from mmm_operator.diagnose.admission import pods_refused
-from mmm_operator.diagnose.containers import OWN_WORDS, Failure, failures, has_fetched
+from mmm_operator.diagnose.admission import idle_jobs, pods_refused
+from mmm_operator.diagnose.containers import OWN_WORDS, Failure, failures, fetching_pods, has_fetched
 from mmm_operator.diagnose.evidence import Check, Evidence, PodCheck, Trouble, counted, has_node, of_pods
 from mmm_operator.snapshot import Manifest, is_living, is_ready
 
@@ -29,7 +29,9 @@ __all__ = [
     "diagnose",
     "diagnose_capacity",
     "failures",
+    "fetching_pods",
     "has_fetched",
+    "idle_jobs",
     "next_look",
     "unexplained",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mmm_operator import names
@@ -152,6 +152,16 @@ def has_fetched(pod: Manifest) -> bool:
         status.get("state") or {} for status in container_statuses(pod) if status["name"] == names.CONTAINER_FETCHER
     )
     return any(_exit_code(state) == 0 for state in ends)
+
+
+def fetching_pods(pods: Iterable[Manifest]) -> list[Manifest]:
+    """The pods whose fetcher runs now, and which can be asked how far it is."""
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"] and _fetcher_runs(pod)]
+
+
+def _fetcher_runs(pod: Manifest) -> bool:
+    running = (status["name"] for status in container_statuses(pod) if (status.get("state") or {}).get("running"))
+    return bool(pod.get("status", {}).get("podIP")) and names.CONTAINER_FETCHER in running
 
 
 def was_killed(pod: Manifest) -> bool:

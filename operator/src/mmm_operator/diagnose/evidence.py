@@ -20,8 +20,8 @@ class Trouble:
 class Evidence:
     """Everything that can explain why pods do not serve.
 
-    `pods` are those in question, `events` their Warning events, `deployments` and `claims` what they come from and
-    mount, `leaving` pods of any revision that are on their way out.
+    `pods` are those in question, `events` their Warning events, `deployments`, `jobs` and `claims` what they come from
+    and mount, `leaving` pods of any revision that are on their way out.
     """
 
     pods: Sequence[Manifest]
@@ -29,6 +29,7 @@ class Evidence:
     deployments: Sequence[Manifest] = ()
     claims: Sequence[Manifest] = ()
     leaving: Sequence[Manifest] = ()
+    jobs: Sequence[Manifest] = ()
 
     @cached_property
     def counted(self) -> list[Manifest]:

@@ -16,11 +16,12 @@ from pydantic import ValidationError
 from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
-from mmm_operator.diagnose import unexplained
+from mmm_operator.diagnose import fetching_pods, idle_jobs, unexplained
 from mmm_operator.errors import Forbidden
-from mmm_operator.kube.port import Kube, Reports, Sources
+from mmm_operator.kube import resources
+from mmm_operator.kube.port import Fetches, Kube, Reports, Sources
 from mmm_operator.kube.store import Id, Store, seen
-from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_ready, pod_revision
+from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_fetcher, is_ready, pod_revision
 
 # Every pod of a revision hangs for the same few reasons: so many are asked about.
 MOST_ASKED = 3
@@ -33,11 +34,12 @@ log = logging.getLogger(__name__)
 class Observer:
     """Where snapshots come from."""
 
-    def __init__(self, store: Store, kube: Kube, sources: Sources, reports: Reports) -> None:
+    def __init__(self, store: Store, kube: Kube, sources: Sources, reports: Reports, fetches: Fetches) -> None:
         self._store = store
         self._kube = kube
         self._sources = sources
         self._reports = reports
+        self._fetches = fetches
         self._complain_at: dict[str, dt.datetime] = {}
 
     async def observe(self, key: Key, doubtful: Collection[Ref], now: dt.datetime) -> Snapshot | None:
@@ -56,6 +58,7 @@ class Observer:
         mmm, invalid = parse(raw)
         resolution, update = await self._sources.look(key, mmm, status) if mmm else (None, None)
         ours, foreign = sort_out(meta.uid, [*children, *live])
+        servers, fetchers = tuple(p for p in pods if not is_fetcher(p)), tuple(filter(is_fetcher, pods))
         for child in live:
             if Ref.of(child) in ours:  # the watches are late, or it has lost the labels that they go by
                 self._store.put(seen(child["kind"], child))
@@ -69,9 +72,12 @@ class Observer:
             update=update,
             children=ours,
             foreign=foreign,
-            pods=pods,
-            reports=await self._read_reports(key, status, pods),
-            pod_events=await self._read_events(pods, now),
+            pods=servers,
+            fetchers=fetchers,
+            claim=await self._read_claim(key, mmm),
+            fetches=await self._fetches.fetches(key, fetching_pods(pods)),
+            reports=await self._read_reports(key, status, servers),
+            pod_events=await self._read_events(pods, idle_jobs(ours.values(), fetchers), now),
         )
 
     async def is_current(self, key: Key) -> bool:
@@ -95,8 +101,16 @@ class Observer:
         wanted = [pod for pod in pods if target and pod_revision(pod) == target.revision and is_ready(pod)]
         return await self._reports.reports(key, wanted)
 
-    async def _read_events(self, pods: Sequence[Manifest], now: dt.datetime) -> tuple[Manifest, ...]:
-        silent = unexplained(pods, now)[:MOST_ASKED]
+    async def _read_claim(self, key: Key, mmm: MultimodalModel | None) -> Manifest | None:
+        """The claim that the user made, to know how it can be mounted."""
+        if mmm is None or mmm.spec.cache.claim_name is None:
+            return None
+        return await self._kube.get(resources.ref("PersistentVolumeClaim", key.namespace, mmm.spec.cache.claim_name))
+
+    async def _read_events(
+        self, pods: Sequence[Manifest], jobs: Sequence[Manifest], now: dt.datetime
+    ) -> tuple[Manifest, ...]:
+        silent = [*unexplained(pods, now), *jobs][:MOST_ASKED]
         asked = (self._kube.warnings_about(pod["metadata"]["namespace"], pod["metadata"]["uid"]) for pod in silent)
         try:
             return tuple(event for events in await together(*asked) for event in events)

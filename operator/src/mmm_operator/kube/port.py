@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.kube.store import Id, Seen
-from mmm_operator.snapshot import Key, Manifest, Ref, Resolution, ServerReport, Update
+from mmm_operator.snapshot import FetchReport, Key, Manifest, Ref, Resolution, ServerReport, Update
 
 
 class Listed(NamedTuple):
@@ -94,6 +94,13 @@ class Reports(Protocol):
     """The status pages of the server pods."""
 
     async def reports(self, key: Key, pods: Sequence[Manifest]) -> Mapping[str, ServerReport]:
+        """What is known of these pods, by pod name; must answer soon, whatever the pods do."""
+
+
+class Fetches(Protocol):
+    """The progress of pods that fetch."""
+
+    async def fetches(self, key: Key, pods: Sequence[Manifest]) -> Mapping[str, FetchReport]:
         """What is known of these pods, by pod name; must answer soon, whatever the pods do."""
 
 

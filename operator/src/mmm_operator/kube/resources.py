@@ -27,6 +27,7 @@ class Resource:
 RESOURCES = {
     names.KIND: Resource(names.API_VERSION, names.PLURAL),
     "Deployment": Resource("apps/v1", "deployments"),
+    "Job": Resource("batch/v1", "jobs"),
     "Service": Resource("v1", "services"),
     "HorizontalPodAutoscaler": Resource("autoscaling/v2", "horizontalpodautoscalers"),
     "PodDisruptionBudget": Resource("policy/v1", "poddisruptionbudgets"),
@@ -42,6 +43,7 @@ RESOURCES = {
 # The kinds that a MultimodalModel may own and whose changes are watched; pods are owned through ReplicaSets.
 WATCHED_CHILDREN = (
     "Deployment",
+    "Job",
     "Service",
     "HorizontalPodAutoscaler",
     "PodDisruptionBudget",

@@ -53,6 +53,8 @@ def forecast(key: Key, raw: Manifest, state: State, digest: str | None, settings
         children=ours,
         foreign=foreign,
         pods=state.pods(key),
+        fetchers=state.fetchers(key),
+        claim=state.claim(key.namespace, mmm.spec.cache.claim_name) if mmm else None,
         pod_events=state.warnings(key.namespace),
     )
     if meta.deletion_timestamp is not None:

@@ -51,9 +51,20 @@ class State:
 
     def pods(self, key: Key) -> tuple[Manifest, ...]:
         """The server pods of one MultimodalModel."""
-        wanted = names.pod_selector(key.name).items()
+        return self._labelled(key, names.pod_selector(key.name))
+
+    def fetchers(self, key: Key) -> tuple[Manifest, ...]:
+        """The pods that only fetch its model."""
+        return self._labelled(key, {names.LABEL_NAME: names.FETCH_APP_NAME, names.LABEL_MODEL: key.name})
+
+    def _labelled(self, key: Key, labels: dict[str, str]) -> tuple[Manifest, ...]:
         pods = self._pods.get(key.namespace, ())
-        return tuple(pod for pod in pods if wanted <= pod["metadata"].get("labels", {}).items())
+        return tuple(pod for pod in pods if labels.items() <= pod["metadata"].get("labels", {}).items())
+
+    def claim(self, namespace: str, name: str | None) -> Manifest | None:
+        """The claim of that name, if it was dumped."""
+        claims = (item for item in self.others(namespace) if item["kind"] == "PersistentVolumeClaim")
+        return next((item for item in claims if item["metadata"]["name"] == name), None)
 
     def warnings(self, namespace: str) -> tuple[Manifest, ...]:
         """The Warning events of a namespace."""

@@ -14,13 +14,15 @@ class Step:
 
     `sizes` gives the wanted pods of every known revision and of the target; `done` means that the
     target serves at full size and nothing else runs; `because` is the sentence for people. A `paused` step
-    stands still between two revisions, and makes no Deployment for a target that has none.
+    stands still between two revisions, and makes no Deployment for a target that has none; so does one that is
+    `held` until the target's bytes are where its pods need them.
     """
 
     sizes: Mapping[str, int]
     done: bool
     because: str
     paused: bool = False
+    held: bool = False
 
 
 def next_step(target: str, current: str, wanted: int, revisions: Sequence[RevisionState]) -> Step:
@@ -54,15 +56,30 @@ def paused_step(target: str, current: str, wanted: int, revisions: Sequence[Revi
     state = {revision.revision: revision for revision in revisions}
     if wanted == 0 or current == target or current not in state:
         return next_step(target, current, wanted, revisions)
+    available = state[target].available if target in state else 0
+    because = f"paused: {available} of {wanted} new pods are available; remove rollout.paused to go on"
+    return Step(_standing_still(current, wanted, revisions), done=False, because=because, paused=True)
+
+
+def held_step(target: str, current: str, wanted: int, revisions: Sequence[RevisionState], because: str) -> Step:
+    """The step while the target may not begin yet: what serves is healed and resized, and nothing else moves."""
+    known = {revision.revision for revision in revisions}
+    serves = current in known and current != target
+    still = {revision.revision: min(revision.wanted, wanted) for revision in revisions}
+    sizes = _standing_still(current, wanted, revisions) if serves else still
+    return Step(sizes, done=False, because=because, held=True)
+
+
+def _standing_still(current: str, wanted: int, revisions: Sequence[RevisionState]) -> dict[str, int]:
+    """The sizes as they are, except that `current` serves what is wanted and not served by others."""
     sizes = {revision.revision: min(revision.wanted, wanted) for revision in revisions}
     serving = sum(revision.available for revision in revisions if revision.revision != current)
     beside = sum(sizes.values()) - sizes[current]
     # Who serves grows and shrinks with what is wanted; only the pod too many of a surge stays.
     most = wanted + min(SURGE, beside) - beside
-    sizes[current] = max(0, wanted - serving, min(state[current].wanted, most))
-    available = state[target].available if target in state else 0
-    because = f"paused: {available} of {wanted} new pods are available; remove rollout.paused to go on"
-    return Step(sizes, done=False, because=because, paused=True)
+    before = next(revision.wanted for revision in revisions if revision.revision == current)
+    sizes[current] = max(0, wanted - serving, min(before, most))
+    return sizes
 
 
 def _kept(others: Sequence[RevisionState], current: str, missing: int) -> dict[str, int]:

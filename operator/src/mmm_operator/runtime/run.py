@@ -18,6 +18,7 @@ from mmm_operator.runtime.lease import ALONE, Alone, Lease, new_identity
 from mmm_operator.runtime.metrics import Metrics
 from mmm_operator.runtime.reconcile import Reconciler
 from mmm_operator.runtime.supervisor import Supervisor
+from mmm_operator.scrape.fetches import FetchPages
 from mmm_operator.scrape.status import StatusPages
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key
@@ -57,7 +58,8 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
 
     store, pages, access = Store(), StatusPages(wake), Access(kube.read, Endpoints(settings.allowed_endpoints))
     sources = Repositories(Resolver(access, wake, settings), Follower(access, wake, settings, leads=lease.held))
-    observer, executor = Observer(store, kube, sources, pages), Executor(kube, store)
+    progress = FetchPages()
+    observer, executor = Observer(store, kube, sources, pages, progress), Executor(kube, store)
     reconcile = Reconciler(store, observer, executor, plan, settings)
     controller = Controller(reconcile, settings, metrics, path=lambda arrive: supervisor.ping(arrive))
     feed = Feed(store, kube, controller.notice, settings, metrics)
@@ -70,6 +72,7 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
     finally:
         await sources.close()
         await pages.close()
+        await progress.close()
     log.info("operator stopped")
 
 

@@ -80,8 +80,8 @@ class StatusPages:
             self._known[uid] = report
         finally:
             del self._scrapes[uid]
-            _forget_oldest(self._known)
-            _forget_oldest(self._not_before)
+            forget_oldest(self._known)
+            forget_oldest(self._not_before)
 
 
 def page_url(ip: str) -> str:
@@ -102,6 +102,7 @@ async def fetch_page(url: str) -> bytes:
         return text
 
 
-def _forget_oldest(table: dict[str, Any]) -> None:
+def forget_oldest(table: dict[str, Any]) -> None:
+    """Keep the table from growing for ever: what was put in first goes."""
     while len(table) > MOST_REPORTS:
         table.pop(next(iter(table)))

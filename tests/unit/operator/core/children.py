@@ -9,16 +9,20 @@ import yaml
 from mmm_operator.planner import plan
 from mmm_operator.snapshot import Manifest
 from tests.unit.operator.core.build import NOW, SETTINGS, Draft, make_mmm, make_snapshot
+from tests.unit.operator.core.stored import as_stored, completed
 
 ROOT = Path(__file__).parents[4]
 SAMPLES = ROOT / "manifests" / "samples"
 
 
 def children_of(draft: Draft) -> dict[str, Manifest]:
-    """Everything that the first plan for `draft` creates."""
-    made = plan(make_snapshot(draft), SETTINGS, NOW)
-    assert all(step.create for step in made.apply)
-    return copy.deepcopy({step.manifest["kind"]: step.manifest for step in made.apply})
+    """Everything that is created for `draft`: by the first plan, and once the model is on its claim."""
+    first = plan(make_snapshot(draft), SETTINGS, NOW).apply
+    stored = [as_stored(step.manifest, None) for step in first]
+    fetched = [completed(item) if item["kind"] == "Job" else item for item in stored]
+    then = plan(make_snapshot(draft, fetched), SETTINGS, NOW).apply
+    assert all(step.create for step in (*first, *then))
+    return copy.deepcopy({step.manifest["kind"]: step.manifest for step in (*first, *then)})
 
 
 def pod_of(draft: Draft) -> Manifest:

@@ -25,7 +25,7 @@ from tests.unit.operator.core.build import (
     last_words,
     make_snapshot,
 )
-from tests.unit.operator.core.stored import as_stored
+from tests.unit.operator.core.stored import as_stored, completed
 
 MISSING = "missing"  # a version that is not in the repository
 BAD = "bad"  # a version that is there, but whose pods never become ready
@@ -82,10 +82,14 @@ class Pod:
 
 @dataclass
 class Cluster:
-    """The world of one MultimodalModel; `capacity` is how many pods have room, None for any number."""
+    """The world of one MultimodalModel; `capacity` is how many pods have room, None for any number.
+
+    Without `storage` no Job can fetch anything.
+    """
 
     draft: Draft
     capacity: int | None = None
+    storage: bool = True
     settings: Settings = SETTINGS
     now: datetime = NOW
     status: Manifest = field(default_factory=dict)
@@ -154,7 +158,13 @@ class Cluster:
     # What Kubernetes does
 
     def run_controllers(self) -> None:
-        """The Deployment controller makes and takes away pods; it prefers to take those that do not serve."""
+        """The Deployment controller makes and takes away pods; it prefers to take those that do not serve.
+
+        Jobs run to their end at once, if the storage is there.
+        """
+        for ref, job in self.children.items():
+            if ref.kind == "Job" and self.storage:
+                self.children[ref] = completed(job)
         for deployment in self.deployments():
             living = [pod for pod in self.living() if pod.revision == revision_id(deployment)]
             living.sort(key=lambda pod: (pod.serves, pod.state != "pending"))
@@ -302,6 +312,7 @@ class Promises:
         self.no_serving_pod_is_taken_away_too_early()
         self.what_served_last_is_not_deleted()
         self.only_what_served_is_called_current()
+        self.no_pod_of_a_target_before_its_bytes()
         self.times_move_only_when_conditions_flip()
 
     def no_serving_pod_is_taken_away_too_early(self) -> None:
@@ -326,6 +337,18 @@ class Promises:
     def only_what_served_is_called_current(self) -> None:
         current = self.plan.status.model.current if self.plan.status else None
         assert current is None or current.revision in self.cluster.ever_ready
+
+    def no_pod_of_a_target_before_its_bytes(self) -> None:
+        """A revision gets its first pod only when a Job has brought what it serves to the claim."""
+        if self.cluster.draft.spec.get("cache", {}).get("type") != "PersistentVolumeClaim":
+            return
+        jobs = [item for ref, item in self.cluster.children.items() if ref.kind == "Job"]
+        fetched = {digest_on(job) for job in jobs if job["status"]}
+        before = self.cluster.sizes()
+        for step in self.plan.apply:
+            if step.manifest["kind"] == "Deployment" and step.manifest["spec"]["replicas"]:
+                revision = revision_id(step.manifest)
+                assert before.get(revision) or digest_on(step.manifest) in fetched, self.plan.because
 
     def times_move_only_when_conditions_flip(self) -> None:
         old = {c.type: c for c in Status.model_validate(self.cluster.status).conditions}
@@ -359,3 +382,8 @@ def _progress(deployment: Manifest, old: Manifest, fresh: Manifest) -> Manifest:
     if progressed and before["reason"] != "NewReplicaSetAvailable":
         return {"status": "True", "reason": "ReplicaSetUpdated"}
     return {"status": before["status"], "reason": before["reason"]}
+
+
+def digest_on(owner: Manifest) -> str:
+    """The digest that the pods of a Deployment or a Job are for."""
+    return str(owner["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_DIGEST])

@@ -50,6 +50,21 @@ def _default_deployment(spec: Manifest) -> None:
     _default_pod(template["spec"])
 
 
+def _default_job(spec: Manifest) -> None:
+    template = spec["template"]
+    # So that it can tell its own pods; the template stays as it is from now on.
+    template["metadata"]["labels"] |= {"batch.kubernetes.io/controller-uid": "uid-of-the-job"}
+    template["metadata"].setdefault("creationTimestamp", None)
+    spec.update({"completionMode": "NonIndexed", "podReplacementPolicy": "TerminatingOrFailed"})
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": "uid-of-the-job"}}
+    _default_pod(template["spec"])
+
+
+def completed(job: Manifest) -> Manifest:
+    """The Job after it has done its work."""
+    return {**job, "status": {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}}
+
+
 def _default_pod(spec: Manifest) -> None:
     for key, value in {
         "restartPolicy": "Always",
@@ -59,7 +74,7 @@ def _default_pod(spec: Manifest) -> None:
         spec.setdefault(key, value)
     if "serviceAccountName" in spec:
         spec["serviceAccount"] = spec["serviceAccountName"]
-    for container in (*spec["initContainers"], *spec["containers"]):
+    for container in (*spec.get("initContainers", ()), *spec["containers"]):
         _default_container(container)
     for volume in spec["volumes"]:
         if volume.get("emptyDir", {}).get("sizeLimit"):
@@ -68,9 +83,9 @@ def _default_pod(spec: Manifest) -> None:
 
 def _default_container(container: Manifest) -> None:
     container.setdefault("terminationMessagePath", "/dev/termination-log")
-    for variable in container["env"]:
+    for variable in container.get("env", ()):
         _drop_zero(variable, "value")
-    for amounts in container["resources"].values():
+    for amounts in container.setdefault("resources", {}).values():
         amounts.update({name: canonical_quantity(amount) for name, amount in amounts.items()})
     # A limit without a request is its own request.
     resources = container["resources"]
@@ -99,6 +114,7 @@ def _default_claim(spec: Manifest) -> None:
 
 _DEFAULTS: dict[str, Any] = {
     "Deployment": _default_deployment,
+    "Job": _default_job,
     "Service": _default_service,
     "PersistentVolumeClaim": _default_claim,
 }

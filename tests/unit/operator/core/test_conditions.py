@@ -325,7 +325,7 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
     (
         "another model is on the volume",
         make_snapshot(CACHED.version("2"), status=status_of(cached(FETCHED))),
-        {"ModelCached": ("Unknown", "Downloading")},
+        {"ModelCached": ("False", "Downloading"), "Progressing": ("True", "Downloading")},
     ),
     (
         "the autoscaler is at its limit",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kubernetes.client.models.v1_deployment import V1Deployment
+from kubernetes.client.models.v1_job import V1Job
 from kubernetes.client.models.v1_network_policy import V1NetworkPolicy
 from kubernetes.client.models.v1_persistent_volume_claim import V1PersistentVolumeClaim
 from kubernetes.client.models.v1_pod_disruption_budget import V1PodDisruptionBudget
@@ -23,6 +24,7 @@ from tests.unit.operator.core.children import DRAFTS, children_of, container_of,
 KUBERNETES: dict[str, type[BaseModel]] = {
     "Deployment": V1Deployment,
     "HorizontalPodAutoscaler": V2HorizontalPodAutoscaler,
+    "Job": V1Job,
     "NetworkPolicy": V1NetworkPolicy,
     "PersistentVolumeClaim": V1PersistentVolumeClaim,
     "PodDisruptionBudget": V1PodDisruptionBudget,

@@ -146,7 +146,7 @@ def test_the_first_plan_creates_the_children_in_the_order_in_which_they_are_need
         "PersistentVolumeClaim",
         "Service",
         "PodDisruptionBudget",
-        "Deployment",
+        "Job",
         "HorizontalPodAutoscaler",
     ]
     assert all(step.create for step in found.apply)

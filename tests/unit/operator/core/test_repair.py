@@ -20,6 +20,7 @@ from tests.unit.operator.core.test_drift import Path, at, leaves, other, put
 
 # What makes an object another object, or what the API server lets nobody change.
 FIXED = ("apiVersion", "kind", "name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion")
+IMMUTABLE = {"Deployment": {("spec", "selector")}, "Job": {("spec", "template"), ("spec", "completions")}}
 
 
 def settled() -> Cluster:
@@ -41,8 +42,8 @@ def managed(desired: Manifest, live: Manifest) -> Iterator[Path]:
     """The path of every field of `live` that we set."""
     for path in leaves(desired):
         identity = path[0] not in ("metadata", "spec") or (path[0] == "metadata" and path[1] in FIXED)
-        immutable = desired["kind"] == "Deployment" and path[:2] == ("spec", "selector")
-        if not identity and not immutable and present(live, path):
+        immutable = IMMUTABLE.get(desired["kind"], ())
+        if not identity and path[:2] not in immutable and present(live, path):
             yield path
 
 

@@ -1,0 +1,92 @@
+"""`GET /v1/status` of a pod that fetches: how far it is, for the operator and for people."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import ClassVar
+
+from mmm_repository import OnProgress, Progress
+
+PATH = "/v1/status"
+# Whoever says nothing for so long is not waited for.
+SILENCE_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
+
+
+class ProgressPage:
+    """What the page says; a listener of a fetch."""
+
+    def __init__(self, then: OnProgress) -> None:
+        self._then = then
+        self._last: Progress | None = None
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note, and pass it on."""
+        self._last = progress
+        self._then(progress)
+
+    def text(self) -> bytes:
+        """The page as JSON."""
+        done, total = (self._last.done_bytes, self._last.total_bytes) if self._last else (0, 0)
+        return json.dumps({"state": "FETCHING", "downloaded_bytes": done, "total_bytes": total}).encode()
+
+
+@contextmanager
+def served(page: ProgressPage, port: int, host: str = "") -> Iterator[int]:
+    """Serve the page while the block runs; the value is the port, 0 where there is none.
+
+    A port that is taken is no reason to fetch nothing: then nobody is told.
+    """
+    if not port:
+        yield 0
+        return
+    try:
+        server = Server((host, port), handler_of(page))
+    except OSError as error:
+        log.warning("nobody can ask how far the fetch is: %s", error.strerror)
+        yield 0
+        return
+    thread = Thread(target=server.serve_forever, name="progress page", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class Server(ThreadingHTTPServer):
+    """A thread for each request, none of which is waited for at the end."""
+
+    daemon_threads = True
+    block_on_close = False
+
+
+def handler_of(page: ProgressPage) -> type[BaseHTTPRequestHandler]:
+    """The handler class that answers with this page."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        server_version = "mmm-server"
+        sys_version = ""
+        timeout: ClassVar[float] = SILENCE_SECONDS
+
+        def do_GET(self) -> None:
+            found = self.path.partition("?")[0] == PATH
+            text = page.text() if found else b'{"error": "there is only /v1/status while the model is fetched"}'
+            self.send_response(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, *args: object) -> None:
+            """Requests for the page are not worth a line each."""
+
+    return Handler
