@@ -30,6 +30,9 @@ TRUST = {"caBundle": {"configMapKeyRef": {"name": "kube-root-ca.crt"}}}
 EVERYTHING = {"replicas": 2, "autoscaling": SCALING, "cache": CLAIM, "networkPolicy": {}, "storage": TRUST}
 LESS = {"replicas": 1, "autoscaling": None, "networkPolicy": None, "revisionHistoryLimit": 0}
 
+# Whose names are taken; behind the name of a Job that of a Deployment is not needed.
+TAKEN = {"taken": ("Deployment", "Service", *OPTIONAL), "cached": ("PersistentVolumeClaim", "Job")}
+
 Seen = Mapping[str, list[Manifest]]
 """The objects of one namespace, by kind."""
 
@@ -45,9 +48,10 @@ class Right:
     def namespace(self) -> str:
         """The namespace in which this right is missing.
 
-        The rights to write children are missing for all kinds at once, since no write stands in for another.
+        The rights to write children are missing for all kinds at once, since no write stands in for another; but
+        nobody tries to write a Deployment before there was a Job.
         """
-        of_children = self.kind in CHILDREN and self.verb in ("create", "patch", "delete")
+        of_children = self.kind in CHILDREN and self.kind != "Job" and self.verb in ("create", "patch", "delete")
         return f"without-{self.verb}-{'children' if of_children else self.grant.resource.replace('/', '-')}"
 
     @property
@@ -60,8 +64,9 @@ class Right:
         """The one of the models that needs it."""
         if self.grant.resource == "events" and self.verb == "list":
             return "stuck"
-        taken = self.verb == "get" and self.grant.resource not in ("secrets", "configmaps")
-        return "taken" if taken else "small" if self.verb == "delete" else "clip"
+        if self.verb == "get" and self.kind in CHILDREN:
+            return next(name for name, kinds in TAKEN.items() if self.kind in kinds)
+        return "small" if self.verb == "delete" else "clip"
 
     @property
     def refusal(self) -> str:
@@ -123,15 +128,22 @@ def bind(api: httpx.Client, namespace: str) -> None:
     api.post(f"/apis/{RBAC}/v1/namespaces/{namespace}/rolebindings", json=binding).raise_for_status()
 
 
-MODELS = {"clip": EVERYTHING, "small": EVERYTHING, "taken": EVERYTHING, "stuck": {}}
-"""`clip` has everything; `small` loses everything that it can lose; `taken` finds all its names taken; the pods of
-`stuck` get a node and no volume."""
+MODELS = {
+    "clip": EVERYTHING,
+    "small": EVERYTHING,
+    "taken": {**EVERYTHING, "cache": {}},
+    "cached": {"cache": CLAIM, "storage": TRUST},
+    "stuck": {},
+}
+"""`clip` has everything; `small` loses everything that it can lose; `taken` and `cached` find their names taken; the
+pods of `stuck` get a node and no volume."""
 
 
 def begin(objects: Objects, make_mmm: Callable[..., Manifest], name: str, taken: list[Manifest]) -> None:
-    """Creates one of the models."""
-    for theirs in taken if name == "taken" else ():
-        objects.create(theirs)
+    """Creates one of the models, after whatever of `taken` has its names."""
+    for theirs in taken if name in TAKEN else ():
+        if theirs["kind"] in TAKEN[name]:
+            objects.create(theirs)
     objects.create(make_mmm(name=name, model={"uri": "s3://models/limited"}, **MODELS[name]))
 
 
@@ -199,7 +211,7 @@ def children(seen: Seen, name: str) -> list[tuple[str, Manifest]]:
 
 def facts(seen: Seen) -> dict[str, bool]:
     """What the operator achieved for the models of this namespace; at the end of a good story all of it is true."""
-    tellers = {"clip": of_clip, "small": of_small, "taken": of_taken, "stuck": of_stuck}
+    tellers = {"clip": of_clip, "small": of_small, "taken": of_taken, "cached": of_cached, "stuck": of_stuck}
     there = [item["metadata"]["name"] for item in seen[names.KIND]]
     return {fact: true for name in there for fact, true in tellers[name](seen).items()}
 
@@ -218,17 +230,30 @@ def of_clip(seen: Seen) -> dict[str, bool]:
 def of_small(seen: Seen) -> dict[str, bool]:
     small = children(seen, "small")
     left = {kind for kind, _ in small}
-    versions = [item["metadata"]["labels"][names.LABEL_VERSION] for kind, item in small if kind == "Deployment"]
+    versions = [version_of(item) for kind, item in small if kind == "Deployment"]
     return {
         "small has its second version": "2" in versions,
         "Deployment is gone": "1" not in versions,
+        "Job is gone": "1" not in [version_of(item["spec"]["template"]) for kind, item in small if kind == "Job"],
         **{f"{kind} is gone": kind not in left for kind in OPTIONAL},
     }
 
 
+def version_of(item: Manifest) -> str:
+    return str(item["metadata"]["labels"][names.LABEL_VERSION])
+
+
 def of_taken(seen: Seen) -> dict[str, bool]:
-    blocked = ready(seen, "taken").get("message", "")
-    return {f"{kind} is known to be taken": kind in blocked for kind in CHILDREN}
+    return known_to_be_taken(seen, "taken")
+
+
+def of_cached(seen: Seen) -> dict[str, bool]:
+    return known_to_be_taken(seen, "cached")
+
+
+def known_to_be_taken(seen: Seen, name: str) -> dict[str, bool]:
+    blocked = ready(seen, name).get("message", "")
+    return {f"{kind} is known to be taken": kind in blocked for kind in TAKEN[name]}
 
 
 def of_stuck(seen: Seen) -> dict[str, bool]:
@@ -258,7 +283,7 @@ def ready(seen: Seen, name: str) -> Manifest:
 
 
 def copies(seen: Seen) -> list[Manifest]:
-    """Objects of other people under all the names that `taken` needs, which it had free in this namespace."""
+    """Objects of other people under the names that the models in `TAKEN` need, which had them free here."""
     return [
         {
             "apiVersion": RESOURCES[kind].api_version,
@@ -266,12 +291,16 @@ def copies(seen: Seen) -> list[Manifest]:
             "metadata": {"name": item["metadata"]["name"]},
             "spec": bare(item["spec"]),
         }
-        for kind, item in children(seen, "taken")
+        for name, kinds in TAKEN.items()
+        for kind, item in children(seen, name)
+        if kind in kinds
     ]
 
 
 def bare(spec: Manifest) -> Manifest:
     """The spec, ready to be made again and without pods."""
+    if "completions" in spec:
+        return {"suspend": True, "template": {"spec": spec["template"]["spec"]}}
     given = ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "volumeName")
     kept = {key: value for key, value in spec.items() if key not in given}
     return {**kept, "replicas": 0} if "template" in kept else kept

@@ -74,6 +74,12 @@ def fresh(live: Manifest) -> Manifest:
     for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "volumeName"):
         made["spec"].pop(key, None)
     made.pop("status", None)
+    if made["kind"] == "Job":  # how it knows its own pods, the API server writes itself
+        made["spec"].pop("selector", None)
+        labels = made["spec"]["template"]["metadata"]["labels"]
+        generated = [label for label in labels if label.split("/")[-1] in ("controller-uid", "job-name")]
+        for label in generated:
+            del labels[label]
     return made
 
 

@@ -24,9 +24,9 @@ from tests.integration.bucket import Bucket
 from tests.integration.limited import (
     ACCOUNT,
     CHILDREN,
-    EVERYTHING,
     FULL,
     MODELS,
+    TAKEN,
     Right,
     Seen,
     all_rights,
@@ -200,7 +200,8 @@ def story(
 
 def first_part(stage: Stage, rehearsal: Objects, make_mmm: Callable[..., Manifest]) -> None:
     """Until all is well where no right is missing."""
-    rehearsal.create(make_mmm(name="taken", model={"uri": "s3://models/limited"}, **EVERYTHING))
+    for name in TAKEN:
+        begin(rehearsal, make_mmm, name, [])
     taken = slowly(lambda: theirs if len(theirs := copies(look(stage.api)["rehearsal"])) == len(CHILDREN) else [])
     full, *others = stage.namespaces
     for name in MODELS:

@@ -15,7 +15,7 @@ from mmm_operator import names
 from mmm_operator.kube.resources import path
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
-from tests.integration.objects import STRATEGIC, Objects, eventually
+from tests.integration.objects import DONE, STRATEGIC, Objects, eventually
 from tests.integration.operator_process import Audit, Operator
 
 pytestmark = pytest.mark.integration
@@ -40,6 +40,15 @@ class Patient:
     def pods(self) -> list[Manifest]:
         found = self.objects.list("Pod", names.pod_selector(self.name))
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def fetchers(self) -> list[Manifest]:
+        """The pods that only fetch."""
+        return self.objects.list("Pod", {names.LABEL_NAME: names.FETCH_APP_NAME, names.LABEL_MODEL: self.name})
+
+    def fetches(self) -> None:
+        """Those are done."""
+        for pod in self.fetchers():
+            self.objects.patch("Pod", pod["metadata"]["name"], DONE, "status", STRATEGIC)
 
     def pod(self) -> Manifest:
         """The newest pod, once there is one."""
@@ -348,7 +357,7 @@ def test_a_claim_without_a_volume(node: str, admit: Callable[..., Patient], api:
     cache = {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "1Gi"}}
     patient = admit("thirsty", cache=cache, **on(node))
     patient.says("Ready", "False", "WaitingForVolume")
-    patient.says("ModelCached", "False", "Downloading")
+    patient.says("ModelCached", "False", "WaitingForVolume")
     volume = {
         "apiVersion": "v1",
         "kind": "PersistentVolume",
@@ -361,11 +370,30 @@ def test_a_claim_without_a_volume(node: str, admit: Callable[..., Patient], api:
         },
     }
     api.post("/api/v1/persistentvolumes", json=volume).raise_for_status()
+    patient.says("ModelCached", "False", "Downloading")
+    patient.says("CapacityAvailable", "True", "Scheduled")
+    assert patient.pods() == [], "nothing serves before the model is there"
+    patient.fetches()
     patient.comes_to(node)
     patient.heals()
     patient.says("ModelCached", "True", "Cached")
     for pod in patient.pods():
         patient.is_gone(pod)
+
+
+def test_what_a_fetcher_says_is_told_before_anything_serves(node: str, admit: Callable[..., Patient]) -> None:
+    patient = admit("hungry", cache={"type": "PersistentVolumeClaim", "claimName": "nowhere"}, **on(node))
+    patient.says("Ready", "False", "VolumeFailed", "nowhere")
+    (pod,) = patient.fetchers()
+    words = '{"reason": "NoSpace", "message": "The volume is full."}'
+    failed = {"phase": "Running", "containerStatuses": [container(FETCHER, LOOPING, last=exited(1, message=words))]}
+    scheduled = {"conditions": [condition("PodScheduled", "True")]}
+    patient.objects.patch("Pod", pod["metadata"]["name"], {"status": failed | scheduled}, "status", STRATEGIC)
+    patient.says("Ready", "False", "NoSpace", "The volume is full.")
+    patient.says("ModelCached", "False", "NoSpace")
+    patient.fetches()
+    patient.says("ModelCached", "True", "Cached")
+    assert patient.objects.mmm("hungry")["status"]["lastFailures"][0]["reason"] == "NoSpace"
 
 
 # What only events tell

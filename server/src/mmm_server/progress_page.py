@@ -33,7 +33,7 @@ class ProgressPage:
     def text(self) -> bytes:
         """The page as JSON."""
         done, total = (self._last.done_bytes, self._last.total_bytes) if self._last else (0, 0)
-        return json.dumps({"state": "FETCHING", "downloaded_bytes": done, "total_bytes": total}).encode()
+        return json.dumps({"state": "FETCHING", "downloadedBytes": done, "totalBytes": total}).encode()
 
 
 @contextmanager

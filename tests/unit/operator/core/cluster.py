@@ -112,6 +112,10 @@ class Cluster:
     def pause(self, paused: int) -> None:
         self._edit(self.draft.having(rollout={"paused": bool(paused)}))
 
+    def store(self, up: int) -> None:
+        """The storage goes away, or comes back."""
+        self.storage = bool(up)
+
     def lose_status(self) -> None:
         self.status = {}
 
