@@ -12,16 +12,35 @@ CLAIM = {"type": "PersistentVolumeClaim", "claimName": "models"}
 @contextmanager
 def shared_claim(stage: Stage, namespace: str, folder: Path) -> Iterator[Path]:
     """The claim `models` while the block runs, and the directory that it is."""
+    volume = open_directory(folder)
+    for manifest in _claim(volume, namespace):
+        stage.apply(manifest, namespace)
+    yield volume
+    stage.kubectl("delete", "pv", f"models-{namespace}", "--wait=false")
+
+
+@contextmanager
+def volume_for(stage: Stage, namespace: str, claim: str, folder: Path) -> Iterator[Path]:
+    """A volume for a claim that somebody else makes, and the directory that it is."""
+    volume = open_directory(folder)
+    reference = {"namespace": namespace, "name": claim}
+    spec: Object = {"accessModes": ["ReadWriteMany", "ReadWriteOnce"], "capacity": {"storage": "1Gi"}}
+    spec |= {"storageClassName": "e2e", "hostPath": {"path": str(volume)}, "claimRef": reference}
+    metadata = {"name": f"{claim}-{namespace}"}
+    stage.apply({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": metadata, "spec": spec})
+    yield volume
+    stage.kubectl("delete", "pv", metadata["name"], "--wait=false")
+
+
+def open_directory(folder: Path) -> Path:
+    """A directory that every pod of this machine can write to."""
     volume = folder / "models"
     volume.mkdir(mode=0o777)
     volume.chmod(0o777)
     for parent in volume.parents:
         if parent.stat().st_uid == volume.stat().st_uid and parent != Path("/"):
             parent.chmod(parent.stat().st_mode | 0o055)
-    for manifest in _claim(volume, namespace):
-        stage.apply(manifest, namespace)
-    yield volume
-    stage.kubectl("delete", "pv", f"models-{namespace}", "--wait=false")
+    return volume
 
 
 def _claim(volume: Path, namespace: str) -> tuple[Object, Object]:

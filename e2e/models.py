@@ -61,4 +61,17 @@ class Models:
 
     def pods(self, name: str) -> list[Object]:
         """The pods of all revisions."""
-        return self.stage.get_list("pods", "-n", self.namespace, "-l", f"serving.multimodal.dev/model={name}")
+        return self._pods(name, "server")
+
+    def fetchers(self, name: str) -> list[Object]:
+        """The pods that only fetch."""
+        return self._pods(name, "fetcher")
+
+    def jobs(self, name: str) -> list[Object]:
+        """The Jobs that fetch, newest last."""
+        listed = self.stage.get_list("jobs", "-n", self.namespace, "-l", f"serving.multimodal.dev/model={name}")
+        return sorted(listed, key=lambda job: str(job["metadata"]["creationTimestamp"]))
+
+    def _pods(self, name: str, component: str) -> list[Object]:
+        labels = f"serving.multimodal.dev/model={name},app.kubernetes.io/component={component}"
+        return self.stage.get_list("pods", "-n", self.namespace, "-l", labels)

@@ -1,18 +1,21 @@
 """`mmm-server fetch` as a container runs it: environment in, exit code, log lines and termination message out."""
 
 import asyncio
+import contextlib
 import json
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from mmm_repository import PublishedVersion
 from tests.repository.conftest import Repository
-from tests.repository.faults import StallingProxy
+from tests.repository.faults import SlowProxy, StallingProxy
 from tests.repository.samples import MIB, flip_byte
 
 
@@ -165,3 +168,21 @@ async def test_a_fetcher_that_is_told_to_stop_stops(container: Container, reposi
     assert b"told to stop" in output
     assert not container.termination.exists()
     assert visible(root) == []
+
+
+async def test_it_says_on_a_page_how_far_it_is(container: Container, repository: Repository, root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with SlowProxy(repository.server.endpoint, 2 * MIB) as proxy, httpx.AsyncClient() as client:
+        process = await container.start({"MMM_S3_ENDPOINT": proxy.endpoint, "MMM_OPERATIONS_PORT": str(port)})
+        seen: list[tuple[int, int]] = []
+        while process.returncode is None and not any(0 < done < total for done, total in seen):
+            with contextlib.suppress(httpx.TransportError):
+                page = (await client.get(f"http://127.0.0.1:{port}/v1/status")).json()
+                assert page.pop("state") == "FETCHING"
+                seen.append((page["downloadedBytes"], page["totalBytes"]))
+            await asyncio.sleep(0.05)
+        output, _ = await process.communicate()
+    assert process.returncode == 0, output
+    assert any(0 < done < total for done, total in seen)
+    assert len(visible(root)) == 1

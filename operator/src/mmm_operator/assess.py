@@ -190,7 +190,7 @@ def _on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     if not _is_fetched(facts) and not (remembered and same and not facts.step.held):
         return None
     mmm = facts.snapshot.mmm
-    one = mmm is not None and is_on_one_node(mmm.spec.cache, facts.snapshot.claim)
+    one = mmm is not None and is_on_one_node(mmm.spec, facts.snapshot.claim)
     where = "; the claim is ReadWriteOnce: all pods run on the node that has it" if one else ""
     return "True", Reason.CACHED, f"the target lies on the volume, whole{where}"
 

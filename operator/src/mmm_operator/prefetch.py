@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mmm_operator import names
+from mmm_operator.api.source import ClaimSource, mounted_source
 from mmm_operator.api.v1alpha1 import Cache, CacheType, Spec
 from mmm_operator.builders.overlay import PLACEMENT
 from mmm_operator.builders.together import SharedVolume
@@ -66,9 +67,16 @@ def is_shared(cache: Cache, claim: Manifest | None) -> bool:
     return not modes or bool(modes & SHARED_MODES)
 
 
-def is_on_one_node(cache: Cache, claim: Manifest | None) -> bool:
-    """Whether all pods that mount the cache must run on one node."""
-    return cache.type is CacheType.PERSISTENT_VOLUME_CLAIM and access_modes(cache, claim) == {"ReadWriteOnce"}
+def is_on_one_node(spec: Spec, claim: Manifest | None) -> bool:
+    """Whether all pods that mount the model's volume must run on one node."""
+    on_claim = spec.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM or claim_to_read(spec) is not None
+    return on_claim and access_modes(spec.cache, claim) == {"ReadWriteOnce"}
+
+
+def claim_to_read(spec: Spec) -> str | None:
+    """The name of the claim that the user made: only the API server knows how it can be mounted."""
+    source = mounted_source(spec.model.uri)
+    return source.claim if isinstance(source, ClaimSource) else spec.cache.claim_name
 
 
 def access_modes(cache: Cache, claim: Manifest | None) -> set[str]:
@@ -101,7 +109,7 @@ def shared_volume(snapshot: Snapshot, states: Sequence[RevisionState]) -> Shared
     if snapshot.mmm is None:
         return SharedVolume()
     cache = snapshot.mmm.spec.cache
-    together = is_on_one_node(cache, snapshot.claim)
+    together = is_on_one_node(snapshot.mmm.spec, snapshot.claim)
     if cache.claim_template is None:
         return SharedVolume(together)  # what lies on a claim of the user's own may belong to others
     in_use = {state.digest for state in states if state.wanted or state.existing}

@@ -26,6 +26,7 @@ from mmm_repository.errors import (
 )
 from mmm_repository.fetch import FetchOptions, fetch
 from mmm_repository.follow import Seen, Sight, look
+from mmm_repository.in_place import verify_in_place
 from mmm_repository.manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of, parse_manifest
 from mmm_repository.order import is_newer, order_key, sorted_versions
 from mmm_repository.progress import OnProgress, Phase, Progress
@@ -82,6 +83,7 @@ __all__ = [
     "resolve",
     "sorted_versions",
     "verify_directory",
+    "verify_in_place",
     "verify_version",
     "weights_of",
 ]

@@ -10,9 +10,9 @@ import signal
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from mmm_repository import (
@@ -25,6 +25,7 @@ from mmm_repository import (
     Retention,
     StorageOptions,
     fetch,
+    verify_in_place,
 )
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.logs import fields, set_up_logs
@@ -35,6 +36,13 @@ EXIT_OK = 0
 EXIT_STOPPED = 1
 EXIT_USAGE = 2
 PROGRESS_SECONDS = 5.0
+
+SAYINGS = {
+    **dict.fromkeys(Phase, "at work"),
+    Phase.WAIT: "somebody else fetches this version; waiting",
+    Phase.DOWNLOAD: "downloading",
+    Phase.VERIFY: "comparing hashes",
+}
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +67,8 @@ class FetchSettings(BaseSettings):
     root: Path = Field(default=Path("/models"), validation_alias="MMM_MODEL_ROOT")
     version: str = Field(validation_alias="MMM_MODEL_VERSION")
     digest: str = Field(validation_alias="MMM_MODEL_DIGEST")
-    uri: str = Field(validation_alias="MMM_SOURCE_URI")
+    uri: str = Field(default="", validation_alias="MMM_SOURCE_URI")
+    in_place: bool = Field(default=False, validation_alias="MMM_MODEL_IN_PLACE")
     max_bytes: int = Field(default=0, ge=0, validation_alias="MMM_MAX_MODEL_BYTES")
     cache_check: CacheCheck = Field(default=CacheCheck.SIZES, validation_alias="MMM_CACHE_CHECK")
     retain_versions: int = Field(default=0, ge=0, validation_alias="MMM_RETAIN_VERSIONS")
@@ -75,6 +84,12 @@ class FetchSettings(BaseSettings):
     access_key_id: SecretStr | None = Field(default=None, validation_alias="AWS_ACCESS_KEY_ID")
     secret_access_key: SecretStr | None = Field(default=None, validation_alias="AWS_SECRET_ACCESS_KEY")
     session_token: SecretStr | None = Field(default=None, validation_alias="AWS_SESSION_TOKEN")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if bool(self.uri) is self.in_place:
+            raise ValueError("set either MMM_SOURCE_URI or MMM_MODEL_IN_PLACE")
+        return self
 
     def options(self, progress: OnProgress) -> FetchOptions:
         """Limits of the fetch, and what is done with versions that are there already."""
@@ -167,15 +182,21 @@ async def fetch_until_stopped(settings: FetchSettings, storage: StorageOptions) 
 async def fetch_version(settings: FetchSettings, storage: StorageOptions) -> None:
     """Have the version in the model root."""
     facts = {"uri": settings.uri, "version": settings.version, "digest": settings.digest}
-    log.info("fetching", extra=fields(**facts))
+    log.info("checking" if settings.in_place else "fetching", extra=fields(**facts))
     began = time.monotonic()
     page = ProgressPage(ProgressLog())
     with served(page, settings.operations_port):
-        directory = await fetch(
-            settings.uri, settings.version, settings.digest, settings.root, storage, settings.options(page)
-        )
+        directory = await have_version(settings, storage, page)
     seconds = round(time.monotonic() - began, 3)
     log.info("the version is there", extra=fields(**facts, directory=str(directory), seconds=seconds))
+
+
+async def have_version(settings: FetchSettings, storage: StorageOptions, progress: OnProgress) -> Path:
+    """The directory of the version: fetched, or found where it is mounted."""
+    if settings.in_place:
+        return await asyncio.to_thread(verify_in_place, settings.root, settings.digest, progress)
+    options = settings.options(progress)
+    return await fetch(settings.uri, settings.version, settings.digest, settings.root, storage, options)
 
 
 class ProgressLog:
@@ -191,10 +212,9 @@ class ProgressLog:
         if progress.phase is self._phase and now - self._last < PROGRESS_SECONDS:
             return
         self._phase, self._last = progress.phase, now
-        is_waiting = progress.phase is Phase.WAIT
         percent = round(100 * progress.done_bytes / progress.total_bytes, 1) if progress.total_bytes else None
         counts = fields(done_bytes=progress.done_bytes, total_bytes=progress.total_bytes, percent=percent)
-        log.info("somebody else fetches this version; waiting" if is_waiting else "downloading", extra=counts)
+        log.info(SAYINGS[progress.phase], extra=counts)
 
 
 def faults(error: ValidationError) -> str:

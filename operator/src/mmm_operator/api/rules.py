@@ -24,6 +24,16 @@ OBJECT: dict[str, Any] = cel(
 
 SPEC: dict[str, Any] = cel(
     (
+        "self.model.uri.startsWith('s3://') || !has(self.cache) || self.cache.type == 'EmptyDir'"
+        " && !has(self.cache.sizeLimit)",
+        "a claim or an image is served where it is, without a copy: remove cache",
+    ),
+    (
+        "self.model.uri.startsWith('s3://') || !has(self.storage) || !(has(self.storage.endpoint)"
+        " || has(self.storage.region) || has(self.storage.credentialsSecretRef) || has(self.storage.caBundle))",
+        "storage says how to reach a bucket, and this uri names none: remove storage, or write s3:// in uri",
+    ),
+    (
         "!has(self.autoscaling) || !self.autoscaling.metrics.exists(metric, metric.type == 'CPU')"
         " || !has(self.resources.requests) || size(self.resources.requests) == 0 || 'cpu' in self.resources.requests"
         " || (has(self.resources.limits) && 'cpu' in self.resources.limits)",
@@ -44,6 +54,14 @@ SPEC: dict[str, Any] = cel(
 )
 
 MODEL: dict[str, Any] = cel(
+    (
+        "self.uri.startsWith('s3://') || self.updatePolicy != 'Auto'",
+        "only a bucket can be followed: write version and updatePolicy: Manual, or a uri that begins with s3://",
+    ),
+    (
+        "self.uri.startsWith('s3://') || has(self.digest)",
+        "only the pods can look into a claim or an image: write digest, as `mmm publish` and `mmm verify` print it",
+    ),
     (
         "self.updatePolicy == 'Auto' || has(self.version)",
         "version is required: write the version to serve, or updatePolicy: Auto to follow the newest one",
@@ -168,8 +186,8 @@ POD_METADATA: dict[str, Any] = SERVICE
 URI: dict[str, Any] = {
     **cel(("!self.contains('..')", "uri must not contain '..': write the whole path")),
     **instead(
-        "write s3://bucket/prefix: a bucket in lower case, then a path without spaces, '//' or a '/' at its end, "
-        "for instance s3://models/clip"
+        "write s3://bucket/prefix, pvc://claim/path or oci://registry/repository: a name in lower case, then a path "
+        "without spaces, '//' or a '/' at its end, for instance s3://models/clip"
     ),
 }
 

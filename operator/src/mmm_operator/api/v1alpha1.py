@@ -16,6 +16,7 @@ from mmm_operator.api.network import NetworkPolicy
 from mmm_operator.api.pod_template import PodTemplate
 from mmm_operator.api.scalars import AnnotationMap, LabelMap, Name, SecretKey
 from mmm_operator.api.scaling import Autoscaling
+from mmm_operator.api.source import mounted_source
 from mmm_operator.api.status import Status
 
 
@@ -88,8 +89,12 @@ class ModelSource(ApiModel):
     uri: str = Field(
         min_length=6,
         max_length=1024,
-        pattern=r"^s3://[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9._@=-]+)*$",
-        description="Where the versions of the model live: `s3://bucket/prefix`, without a trailing slash.",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]*(/[A-Za-z0-9._@=-]+)*"
+        r"|pvc://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(/[A-Za-z0-9._@=-]+)*"
+        r"|oci://[a-z0-9][a-z0-9.-]*(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+)$",
+        description="Where the versions of the model live: `s3://bucket/prefix`; `pvc://claim/path`, on a claim in the"
+        " same namespace; `oci://registry/repository`, mounted as an image volume (Kubernetes 1.35 or later). Without"
+        " a trailing slash.",
         json_schema_extra=rules.URI,
     )
     version: str | None = Field(
@@ -97,14 +102,16 @@ class ModelSource(ApiModel):
         min_length=1,
         max_length=63,
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$",
-        description="The directory below `uri` that holds the version. Required, except with `updatePolicy: Auto`.",
+        description="The directory below `uri` that holds the version, or the tag of the image. Required, except with"
+        " `updatePolicy: Auto`.",
         json_schema_extra=rules.VERSION,
     )
     digest: str | None = Field(
         default=None,
         max_length=71,
         pattern=r"^sha256:[a-f0-9]{64}$",
-        description="Serve these exact bytes only: sha256 of the version's manifest. Default: what the version holds.",
+        description="Serve these exact bytes only: sha256 of the version's manifest. Default: what the version holds."
+        " Required with pvc:// and oci://, which only the pods can look into.",
         json_schema_extra=rules.DIGEST,
     )
     update_policy: UpdatePolicy = Field(
@@ -138,6 +145,8 @@ class ModelSource(ApiModel):
         # The API server checks this too; without it an object of an older schema would mean anything at all.
         if (self.update_policy is UpdatePolicy.AUTO) == (self.version is not None):
             raise ValueError("write either version, or updatePolicy: Auto")
+        if mounted_source(self.uri) is not None and (self.version is None or self.digest is None):
+            raise ValueError("a claim or an image needs version and digest")
         return self
 
 

@@ -1,6 +1,7 @@
 """The environment of the pod's containers: the contract with the server, checked by `tests/contract`."""
 
 from mmm_operator import names
+from mmm_operator.api.source import mounted_source
 from mmm_operator.api.v1alpha1 import CredentialsSecretRef, Fallback, MultimodalModel
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
@@ -36,11 +37,13 @@ def build_server_environment(mmm: MultimodalModel, revision: Revision, settings:
 
 
 def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[Manifest]:
-    """Environment of the init container that brings the model into the pod."""
+    """Environment of the init container that brings the model into the pod, or checks the one that is mounted."""
     storage, size_limit = mmm.spec.storage, mmm.spec.cache.size_limit
+    mounted = mounted_source(mmm.spec.model.uri) is not None
     values = {
         **_shared(mmm, revision),
-        "MMM_SOURCE_URI": mmm.spec.model.uri,
+        "MMM_SOURCE_URI": "" if mounted else mmm.spec.model.uri,
+        "MMM_MODEL_IN_PLACE": "true" if mounted else "",
         "MMM_S3_ENDPOINT": storage.endpoint or "",
         "MMM_S3_REGION": storage.region or "",
         "MMM_S3_ADDRESSING_STYLE": storage.addressing_style.value,

@@ -5,14 +5,14 @@ from collections.abc import Mapping
 
 from mmm_operator import names
 from mmm_operator.api.base import Quantity
-from mmm_operator.api.v1alpha1 import Accelerator, Cache, CacheType, KeyRef, MultimodalModel, Storage
+from mmm_operator.api.v1alpha1 import Accelerator, KeyRef, MultimodalModel, Storage
 from mmm_operator.builders.environment import (
     CA_FILE,
-    MODEL_ROOT,
     build_fetcher_environment,
     build_literals,
     build_server_environment,
 )
+from mmm_operator.builders.models import build_model_mount, build_model_volume
 from mmm_operator.builders.overlay import RESTRICTED, apply_overlay, place_as
 from mmm_operator.builders.together import SharedVolume, keep_together
 from mmm_operator.quantity import parse_quantity
@@ -40,7 +40,7 @@ def build_pod_template(
     template = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
         "spec": {
-            **_build_pod_spec(mmm),
+            **_build_pod_spec(mmm, revision),
             "terminationGracePeriodSeconds": settings.grace_seconds,
             "initContainers": [_build_fetcher(mmm, revision, settings)],
             "containers": [_build_server(mmm, revision, settings)],
@@ -62,7 +62,7 @@ def build_fetch_template(
     template = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
         "spec": {
-            **_build_pod_spec(mmm),
+            **_build_pod_spec(mmm, revision),
             "restartPolicy": "OnFailure",
             "terminationGracePeriodSeconds": FETCH_GRACE_SECONDS,
             "containers": [{**fetcher, "env": [*fetcher["env"], *build_literals(retention)]}],
@@ -72,7 +72,7 @@ def build_fetch_template(
     return keep_together(merged, name) if volume.on_one_node else merged
 
 
-def _build_pod_spec(mmm: MultimodalModel) -> Manifest:
+def _build_pod_spec(mmm: MultimodalModel, revision: Revision) -> Manifest:
     spec = mmm.spec
     pod: Manifest = {
         "automountServiceAccountToken": False,
@@ -86,7 +86,7 @@ def _build_pod_spec(mmm: MultimodalModel) -> Manifest:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "volumes": [
-            {"name": names.VOLUME_MODELS, **_model_volume(mmm.metadata.name, spec.cache)},
+            build_model_volume(mmm, revision),
             {"name": names.VOLUME_TMP, "emptyDir": {}},
             *_ca_volumes(spec.storage),
         ],
@@ -120,7 +120,7 @@ def _build_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings)
         "env": build_fetcher_environment(mmm, revision),
         "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}},
         "volumeMounts": [
-            {"name": names.VOLUME_MODELS, "mountPath": MODEL_ROOT},
+            build_model_mount(mmm, revision, writes=True),
             {"name": names.VOLUME_TMP, "mountPath": "/tmp"},
             *({"name": item["name"], "mountPath": CA_DIRECTORY, "readOnly": True} for item in _ca_volumes(storage)),
         ],
@@ -138,7 +138,7 @@ def _build_server(mmm: MultimodalModel, revision: Revision, settings: Settings) 
         ],
         "resources": _build_resources(mmm),
         "volumeMounts": [
-            {"name": names.VOLUME_MODELS, "mountPath": MODEL_ROOT, "readOnly": True},
+            build_model_mount(mmm, revision, writes=False),
             {"name": names.VOLUME_TMP, "mountPath": "/tmp"},
         ],
         # Large models load for long: the rollout's deadline, not this probe, decides when that is too long.
@@ -176,12 +176,6 @@ def _default_requests(limits: Mapping[str, Quantity]) -> dict[str, Quantity]:
 
 def _least(one: Quantity, other: Quantity) -> Quantity:
     return min(one, other, key=lambda quantity: parse_quantity(quantity) or 0)
-
-
-def _model_volume(name: str, cache: Cache) -> Manifest:
-    if cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
-        return {"persistentVolumeClaim": {"claimName": cache.claim_name or names.claim_name(name)}}
-    return {"emptyDir": {"sizeLimit": str(cache.size_limit)} if cache.size_limit else {}}
 
 
 def _ca_volumes(storage: Storage) -> list[Manifest]:

@@ -21,6 +21,7 @@ from mmm_operator.errors import Forbidden
 from mmm_operator.kube import resources
 from mmm_operator.kube.port import Fetches, Kube, Reports, Sources
 from mmm_operator.kube.store import Id, Store, seen
+from mmm_operator.prefetch import claim_to_read
 from mmm_operator.snapshot import Key, Manifest, Ref, ServerReport, Snapshot, is_fetcher, is_ready, pod_revision
 
 # Every pod of a revision hangs for the same few reasons: so many are asked about.
@@ -103,9 +104,10 @@ class Observer:
 
     async def _read_claim(self, key: Key, mmm: MultimodalModel | None) -> Manifest | None:
         """The claim that the user made, to know how it can be mounted."""
-        if mmm is None or mmm.spec.cache.claim_name is None:
+        name = claim_to_read(mmm.spec) if mmm else None
+        if name is None:
             return None
-        return await self._kube.get(resources.ref("PersistentVolumeClaim", key.namespace, mmm.spec.cache.claim_name))
+        return await self._kube.get(resources.ref("PersistentVolumeClaim", key.namespace, name))
 
     async def _read_events(
         self, pods: Sequence[Manifest], jobs: Sequence[Manifest], now: dt.datetime

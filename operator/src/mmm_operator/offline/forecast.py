@@ -10,6 +10,7 @@ from mmm_operator.kube.observe import parse, parse_status, sort_out
 from mmm_operator.offline.state import State
 from mmm_operator.plan import Plan
 from mmm_operator.planner import plan
+from mmm_operator.prefetch import claim_to_read
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key, Manifest, Resolution, Snapshot
 from mmm_operator.sources.question import Question
@@ -54,7 +55,7 @@ def forecast(key: Key, raw: Manifest, state: State, digest: str | None, settings
         foreign=foreign,
         pods=state.pods(key),
         fetchers=state.fetchers(key),
-        claim=state.claim(key.namespace, mmm.spec.cache.claim_name) if mmm else None,
+        claim=state.claim(key.namespace, claim_to_read(mmm.spec)) if mmm else None,
         pod_events=state.warnings(key.namespace),
     )
     if meta.deletion_timestamp is not None:

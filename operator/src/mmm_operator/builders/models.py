@@ -1,0 +1,38 @@
+"""Where the pods find the model: the volume, and how it is mounted."""
+
+from mmm_operator import names
+from mmm_operator.api.source import ClaimSource, ImageSource, mounted_source
+from mmm_operator.api.v1alpha1 import Cache, CacheType, MultimodalModel
+from mmm_operator.builders.environment import MODEL_ROOT
+from mmm_operator.revision import Revision
+from mmm_operator.snapshot import Manifest
+
+
+def build_model_volume(mmm: MultimodalModel, revision: Revision) -> Manifest:
+    """The volume with the model: a cache that is filled, or the source itself."""
+    source = mounted_source(mmm.spec.model.uri)
+    if isinstance(source, ImageSource):
+        policy = mmm.spec.runtime.image_pull_policy
+        image = {"reference": source.reference(revision.version), **({"pullPolicy": policy.value} if policy else {})}
+        return {"name": names.VOLUME_MODELS, "image": image}
+    if isinstance(source, ClaimSource):
+        claim = {"claimName": source.claim, "readOnly": True}
+        return {"name": names.VOLUME_MODELS, "persistentVolumeClaim": claim}
+    return {"name": names.VOLUME_MODELS, **_cache_volume(mmm.metadata.name, mmm.spec.cache)}
+
+
+def build_model_mount(mmm: MultimodalModel, revision: Revision, *, writes: bool) -> Manifest:
+    """How a container sees the model: under its digest, below the model root. A source is never written to."""
+    source = mounted_source(mmm.spec.model.uri)
+    if source is None:
+        mount: Manifest = {"name": names.VOLUME_MODELS, "mountPath": MODEL_ROOT}
+        return mount if writes else {**mount, "readOnly": True}
+    place = f"{MODEL_ROOT}/{revision.digest.removeprefix('sha256:')}"
+    mount = {"name": names.VOLUME_MODELS, "mountPath": place, "readOnly": True}
+    return {**mount, "subPath": source.directory(revision.version)} if isinstance(source, ClaimSource) else mount
+
+
+def _cache_volume(name: str, cache: Cache) -> Manifest:
+    if cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
+        return {"persistentVolumeClaim": {"claimName": cache.claim_name or names.claim_name(name)}}
+    return {"emptyDir": {"sizeLimit": str(cache.size_limit)} if cache.size_limit else {}}
