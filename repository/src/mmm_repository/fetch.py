@@ -4,11 +4,14 @@ What lies at `<root>/<hex>/` has every byte that the manifest names: files are h
 `.partial-<hex>/`, put on disk, and only then does one rename give the directory its name. `.complete` comes after
 that; a directory without it is hashed again before it is believed. So a kill at any byte leaves nothing that looks
 complete. One fetcher at a time works on a digest; the others wait for it, then find the work done.
+
+A digest may be that of a listing (see `listing`): then the files are fetched as long as the store still shows that
+listing, each under the condition that it still has its ETag, and their manifest is written from what arrived.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +20,9 @@ from mmm_repository.artifacts import check_file, check_name
 from mmm_repository.cached import is_marked_whole, is_whole
 from mmm_repository.download import Transfer, download
 from mmm_repository.errors import RepositoryError
-from mmm_repository.manifest import MANIFEST_NAME, Manifest, check_digest, parse_manifest
-from mmm_repository.parts import PARALLEL_PARTS, PART_BYTES, Source
+from mmm_repository.listing import ListedFile, Listing
+from mmm_repository.manifest import MANIFEST_NAME, Manifest, digest_of, parse_manifest, replaced
+from mmm_repository.parts import PARALLEL_PARTS, PART_BYTES, Entry, Source
 from mmm_repository.progress import (
     PROGRESS_NAME,
     OnProgress,
@@ -28,13 +32,14 @@ from mmm_repository.progress import (
     ignore_progress,
     read_progress,
 )
-from mmm_repository.resolve import read_manifest
+from mmm_repository.resolve import read_manifest_if_any, why_missing
 from mmm_repository.retention import KEEP_ALL, Retention, collect
 from mmm_repository.room import make_room
 from mmm_repository.slot import Slot, slot_of
-from mmm_repository.storage import StorageOptions, check_version, parse_uri
-from mmm_repository.store import open_store
+from mmm_repository.storage import Address, StorageOptions, check_version, parse_uri
+from mmm_repository.store import Store, open_store
 from mmm_repository.threads import in_thread
+from mmm_repository.unverified import list_version
 from mmm_repository.volume import (
     COMPLETE_NAME,
     DIRECTORY_MODE,
@@ -61,6 +66,24 @@ class FetchOptions:
     rehash_existing: bool = False
     retention: Retention = KEEP_ALL
     progress: OnProgress = ignore_progress
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be fetched. `listed` are the files as the store shows them, where no manifest knows their hashes."""
+
+    manifest: Manifest
+    content: bytes | None
+    listed: tuple[ListedFile, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The files to ask for."""
+        return self.listed or self.manifest.files
+
+    def written(self, hashes: Mapping[str, str]) -> bytes:
+        """The manifest that goes beside the files, once their hashes are known."""
+        return self.content if self.content is not None else Listing(self.listed).manifest(hashes).canonical_bytes()
 
 
 async def fetch(
@@ -111,9 +134,8 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
     """Fill the slot from the store. What has arrived is kept for the next try where there is to be one."""
     address = parse_uri(uri)
     store = open_store(address, storage)
-    content = await read_manifest(store, address, version)
-    check_digest(content, f"sha256:{slot.hex}")
-    manifest = parse_manifest(content)
+    wanted = await find_wanted(store, address, version, f"sha256:{slot.hex}")
+    manifest = wanted.manifest
     for entry in manifest.files:
         check_name(entry.path)
     await in_thread(make_room, slot, manifest, options.max_bytes, options.retention)
@@ -128,25 +150,55 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
     try:
         slot.partial.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         transfer = Transfer(source, slot.partial, ProgressMeter(listener, Phase.DOWNLOAD, manifest.total_bytes))
-        await receive(transfer, slot, manifest, content)
+        await receive(transfer, slot, wanted)
     except RepositoryError as error:
         if not error.retryable:
             await in_thread(remove, slot.partial)
         raise
 
 
-async def receive(transfer: Transfer, slot: Slot, manifest: Manifest, content: bytes) -> None:
+async def find_wanted(store: Store, address: Address, version: str, digest: str) -> Wanted:
+    """What the digest names: by the manifest, or else by what the store shows of the version."""
+    content = await read_manifest_if_any(store, address, version)
+    if content is not None and digest_of(content) == digest:
+        return Wanted(parse_manifest(content), content)
+    listing = await listing_if(store, address, version, digest)
+    if listing is not None:
+        return Wanted(listing.manifest({}), None, listing.files)
+    raise replaced(content, digest) if content is not None else await why_missing(store, address, version)
+
+
+async def listing_if(store: Store, address: Address, version: str, digest: str) -> Listing | None:
+    """The version's listing, if it has the digest. In a directory files grow, so none of its listings is believed."""
+    if store.is_local:
+        return None
+    try:
+        listing = await list_version(store, address, version)
+    except RepositoryError as error:
+        if error.retryable:
+            raise
+        return None
+    return listing if listing.digest == digest else None
+
+
+async def receive(transfer: Transfer, slot: Slot, wanted: Wanted) -> None:
     """Download, check and put the files in place."""
+    hashes: dict[str, str] = {}
+
+    def accept(path: str, sha256: str) -> None:
+        check_file(slot.partial, path)
+        hashes[path] = sha256
+
     with volume_errors(slot.root):
         # Small files first: a config that is refused is refused before the weights are fetched.
-        by_size = sorted(manifest.files, key=lambda entry: (entry.size, entry.path))
-        await download(transfer, by_size, lambda path: check_file(slot.partial, path))
-        await in_thread(put_in_place, slot, manifest, content)
+        by_size = sorted(wanted.entries, key=lambda entry: (entry.size, entry.path))
+        await download(transfer, by_size, accept)
+        await in_thread(put_in_place, slot, hashes.keys(), wanted.written(hashes))
 
 
-def put_in_place(slot: Slot, manifest: Manifest, content: bytes) -> None:
+def put_in_place(slot: Slot, known: Collection[str], content: bytes) -> None:
     """Give the partial directory its final name. From the rename on the version is there."""
-    drop_strangers(slot.partial, {entry.path for entry in manifest.files})
+    drop_strangers(slot.partial, known)
     write_durably(slot.partial / MANIFEST_NAME, content)
     sync_tree(slot.partial)
     slot.partial.rename(slot.final)
@@ -154,8 +206,8 @@ def put_in_place(slot: Slot, manifest: Manifest, content: bytes) -> None:
     write_durably(slot.final / COMPLETE_NAME, slot.hex.encode())
 
 
-def drop_strangers(directory: Path, known: set[str]) -> None:
-    """Remove files that the manifest does not name, such as those of another attempt."""
+def drop_strangers(directory: Path, known: Collection[str]) -> None:
+    """Remove files that do not belong to the version, such as those of another attempt."""
     for parent, _, names in os.walk(directory):
         for name in names:
             location = Path(parent) / name
