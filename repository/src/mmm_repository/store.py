@@ -109,9 +109,7 @@ class Store:
         Raises ObjectChanged where a `tag` is given that the object has no more. Not every store knows the condition,
         so the answer's own tag is compared too.
         """
-        options: GetOptions = {"range": (start, end)}
-        if tag is not None:
-            options["if_match"] = f'"{tag}"'
+        options: GetOptions = {"range": (start, end), **condition(tag)}
         with self._errors(conditional=tag is not None):
             result = await obstore.get_async(self._inner, key, options=options)
             found = bare(result.meta["e_tag"])
@@ -225,6 +223,11 @@ class Store:
             if type(error).__name__ != "RustPanic":
                 raise
             raise RepositoryError(f"The S3 client failed with these options of {self._place.host}.") from None
+
+
+def condition(tag: str | None) -> "GetOptions":
+    """The condition that an object still has this tag; none without one."""
+    return {} if tag is None else {"if_match": f'"{tag}"'}
 
 
 def bare(tag: str | None) -> str | None:
