@@ -1,9 +1,11 @@
 """Buckets that nobody published to: what is seen in them, what is fetched, and what never is."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,10 +29,12 @@ from mmm_repository import (
     verify_directory,
     verify_version,
 )
+from mmm_repository.journal import JOURNAL_NAME
 from mmm_repository.listing import listing_of
 from mmm_repository.store import ObjectStat
 from mmm_repository.store import Store as OpenedStore
 from tests.repository.chaos.servers import Store, moto, versity
+from tests.repository.faults import StallingProxy
 from tests.repository.hostile_artifacts import Artifact, hostile_artifacts
 from tests.repository.plain_store import PlainStore
 from tests.repository.samples import MIB, contents_of, flip_byte, make_model, safetensors_bytes
@@ -107,8 +111,37 @@ async def test_what_a_killed_fetch_left_is_not_believed(plain: PlainStore, model
     partial.mkdir(parents=True)
     (partial / "config.json").write_bytes(b"\0" * (model / "config.json").stat().st_size)
     (partial / "model-0.safetensors").write_bytes(b"\0" * MIB)
+    (partial / JOURNAL_NAME).write_bytes(b'{\n["config.json", "another tag", "' + b"0" * 64 + b'"]\n[1]\n["config.js')
     fetched = await plain.fetch("1", digest, root, PARTS)
     assert contents_of(model).items() <= contents_of(fetched).items()
+
+
+async def test_a_fetch_goes_on_after_the_files_that_were_there(
+    plain: PlainStore, model: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain.fill("1", model)
+    found = await plain.plain("1")
+    async with StallingProxy(plain.server.endpoint, 2_500_000) as proxy:
+        options = plain.server.options(proxy.endpoint, read_timeout_seconds=60.0)
+        one_by_one = replace(PARTS, parallel_parts=1)
+        task = asyncio.ensure_future(fetch(plain.uri, "1", found.digest, root, options, one_by_one))
+        await proxy.stalled.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    partial = root / f".partial-{found.digest.removeprefix('sha256:')}"
+    flip_byte(partial / "tokenizer.json", 0)
+    asked: list[str] = []
+    read = OpenedStore.read_range
+
+    async def counted(store: OpenedStore, key: str, *arguments: Any) -> tuple[memoryview, int]:
+        asked.append(key.rpartition("/")[2])
+        return await read(store, key, *arguments)
+
+    monkeypatch.setattr(OpenedStore, "read_range", counted)
+    fetched = await plain.fetch("1", found.digest, root, PARTS)
+    assert set(asked) == {"tokenizer.json", "model-1.safetensors"}, "what changed on disk, and what was not there yet"
+    assert contents_of(model).items() <= contents_of(fetched).items()
+    assert not (fetched / JOURNAL_NAME).exists()
 
 
 async def test_a_file_that_is_replaced_before_the_fetch_is_another_version(

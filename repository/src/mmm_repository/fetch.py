@@ -11,7 +11,7 @@ listing, each under the condition that it still has its ETag, and their manifest
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +20,8 @@ from mmm_repository.artifacts import check_file, check_name
 from mmm_repository.cached import is_marked_whole, is_whole
 from mmm_repository.download import Transfer, download
 from mmm_repository.errors import RepositoryError
-from mmm_repository.listing import ListedFile, Listing
-from mmm_repository.manifest import MANIFEST_NAME, Manifest, digest_of, parse_manifest, replaced
+from mmm_repository.journal import Journal
+from mmm_repository.manifest import MANIFEST_NAME
 from mmm_repository.parts import PARALLEL_PARTS, PART_BYTES, Entry, Source
 from mmm_repository.progress import (
     PROGRESS_NAME,
@@ -32,14 +32,12 @@ from mmm_repository.progress import (
     ignore_progress,
     read_progress,
 )
-from mmm_repository.resolve import read_manifest_if_any, why_missing
 from mmm_repository.retention import KEEP_ALL, Retention, collect
 from mmm_repository.room import make_room
 from mmm_repository.slot import Slot, slot_of
-from mmm_repository.storage import Address, StorageOptions, check_version, parse_uri
-from mmm_repository.store import Store, open_store
+from mmm_repository.storage import StorageOptions, check_version, parse_uri
+from mmm_repository.store import open_store
 from mmm_repository.threads import in_thread
-from mmm_repository.unverified import list_version
 from mmm_repository.volume import (
     COMPLETE_NAME,
     DIRECTORY_MODE,
@@ -51,6 +49,7 @@ from mmm_repository.volume import (
     volume_errors,
     write_durably,
 )
+from mmm_repository.wanted import Wanted, find_wanted
 
 LOCK_POLL_SECONDS = 0.2
 
@@ -66,24 +65,6 @@ class FetchOptions:
     rehash_existing: bool = False
     retention: Retention = KEEP_ALL
     progress: OnProgress = ignore_progress
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be fetched. `listed` are the files as the store shows them, where no manifest knows their hashes."""
-
-    manifest: Manifest
-    content: bytes | None
-    listed: tuple[ListedFile, ...] = ()
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """The files to ask for."""
-        return self.listed or self.manifest.files
-
-    def written(self, hashes: Mapping[str, str]) -> bytes:
-        """The manifest that goes beside the files, once their hashes are known."""
-        return self.content if self.content is not None else Listing(self.listed).manifest(hashes).canonical_bytes()
 
 
 async def fetch(
@@ -157,41 +138,22 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
         raise
 
 
-async def find_wanted(store: Store, address: Address, version: str, digest: str) -> Wanted:
-    """What the digest names: by the manifest, or else by what the store shows of the version."""
-    content = await read_manifest_if_any(store, address, version)
-    if content is not None and digest_of(content) == digest:
-        return Wanted(parse_manifest(content), content)
-    listing = await listing_if(store, address, version, digest)
-    if listing is not None:
-        return Wanted(listing.manifest({}), None, listing.files)
-    raise replaced(content, digest) if content is not None else await why_missing(store, address, version)
-
-
-async def listing_if(store: Store, address: Address, version: str, digest: str) -> Listing | None:
-    """The version's listing, if it has the digest. In a directory files grow, so none of its listings is believed."""
-    if store.is_local:
-        return None
-    try:
-        listing = await list_version(store, address, version)
-    except RepositoryError as error:
-        if error.retryable:
-            raise
-        return None
-    return listing if listing.digest == digest else None
-
-
 async def receive(transfer: Transfer, slot: Slot, wanted: Wanted) -> None:
     """Download, check and put the files in place."""
     hashes: dict[str, str] = {}
 
+    journal, tags = Journal(slot.partial), {file.path: file.tag for file in wanted.listed}
+
     def accept(path: str, sha256: str) -> None:
         check_file(slot.partial, path)
         hashes[path] = sha256
+        if path in tags:
+            journal.add(path, tags[path], sha256)
 
     with volume_errors(slot.root):
+        known: Sequence[Entry] = await in_thread(journal.known, wanted.listed)
         # Small files first: a config that is refused is refused before the weights are fetched.
-        by_size = sorted(wanted.entries, key=lambda entry: (entry.size, entry.path))
+        by_size = sorted(known or wanted.manifest.files, key=lambda entry: (entry.size, entry.path))
         await download(transfer, by_size, accept)
         await in_thread(put_in_place, slot, hashes.keys(), wanted.written(hashes))
 

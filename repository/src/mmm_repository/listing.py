@@ -10,9 +10,9 @@ listing's digest can be computed from it again.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, Final
+from typing import Final
 
 from mmm_repository.artifacts import check_name
 from mmm_repository.configs import INDEX_SUFFIX, MAX_CONFIG_BYTES
@@ -38,12 +38,15 @@ UNKNOWN_HASH = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """One file as a listing shows it; `tag` is its ETag without quotes. What is in it is known to nobody."""
+    """One file as a listing shows it; `tag` is its ETag without quotes.
+
+    `sha256` is what an earlier fetch got under this ETag, if there was one: else nobody knows what is in the file.
+    """
 
     path: str
     size: int
     tag: str
-    sha256: ClassVar[None] = None
+    sha256: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
