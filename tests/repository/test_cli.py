@@ -16,8 +16,10 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from mmm_cli.app import app
+from tests.repository.chaos.servers import versity
 from tests.repository.conftest import Repository
 from tests.repository.faults import SlowProxy
+from tests.repository.plain_store import PlainStore
 from tests.repository.samples import MIB, contents_of, flip_byte
 
 Mmm = Callable[..., Result]
@@ -192,3 +194,37 @@ def run_in_terminal(arguments: list[str], environment: dict[str, str]) -> str:
             drawn += block
     assert process.wait() == 0
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn.decode())
+
+
+def test_a_bucket_without_manifests_is_unverified_everywhere(mmm: Mmm, repository: Repository, tmp_path: Path) -> None:
+    plain = PlainStore(versity(repository.server, repository.bucket), "clip")
+    plain.fill("1", repository.model())
+    plain.put("2/config.json", b"{}")
+    lines = [line.split() for line in mmm("versions", repository.uri).stdout.splitlines()]
+    assert [line[:2] for line in lines[1:]] == [["1", "unverified"], ["2", "incomplete"]]
+    first, second = json.loads(mmm("versions", repository.uri, "-o", "json").stdout)
+    assert (first["complete"], first["verified"], first["digest"]) == (True, False, lines[1][2])
+    assert (second["complete"], second["verified"]) == (False, False)
+    verified = mmm("verify", f"{repository.uri}/1")
+    assert verified.exit_code == 1
+    assert "NothingToVerify: Version 1 under" in verified.stderr
+    for _ in range(2):
+        pulled = mmm("pull", f"{repository.uri}/1", tmp_path / "here")
+        assert pulled.exit_code == 0, pulled.stderr
+        assert "is unverified" in pulled.stderr
+        assert first["digest"] in pulled.stdout
+    assert contents_of(repository.model()).items() <= contents_of(tmp_path / "here").items()
+    again = mmm("verify", tmp_path / "here")
+    assert (again.exit_code, first["digest"] in again.stdout) == (0, True)
+    assert "never published" in again.stderr
+    flip_byte(tmp_path / "here" / "model.safetensors", 500)
+    assert mmm("verify", tmp_path / "here").exit_code == 1
+
+
+def test_what_was_pulled_unverified_can_be_published(mmm: Mmm, repository: Repository, tmp_path: Path) -> None:
+    PlainStore(versity(repository.server, repository.bucket), "clip").fill("1", repository.model())
+    mmm("pull", f"{repository.uri}/1", tmp_path / "here")
+    assert mmm("publish", tmp_path / "here", repository.uri, "--version", "2").exit_code == 0
+    assert mmm("verify", f"{repository.uri}/2").exit_code == 0
+    states = [line.split()[:2] for line in mmm("versions", repository.uri).stdout.splitlines()[1:]]
+    assert states == [["1", "incomplete"], ["2", "complete"]]

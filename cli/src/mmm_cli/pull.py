@@ -9,7 +9,7 @@ import typer
 
 from mmm_cli.bar import progress_bar
 from mmm_cli.failures import explained_failures
-from mmm_cli.output import Output, OutputFormat, readable_bytes, show_document, show_facts
+from mmm_cli.output import Output, OutputFormat, readable_bytes, remarks, show_document, show_facts
 from mmm_cli.storage import Addressing, CAFile, Endpoint, Region, SkipTLSVerify, storage_options
 from mmm_repository import (
     AddressingStyle,
@@ -21,7 +21,7 @@ from mmm_repository import (
     ResolvedVersion,
     StorageOptions,
     fetch,
-    resolve,
+    resolve_unverified,
     verify_directory,
 )
 
@@ -49,6 +49,8 @@ def pull_command(  # noqa: PLR0913  the options of a command are its arguments
     target = directory or default_directory(source)
     with explained_failures(), progress_bar() as progress:
         version = pull(source, target, storage, digest, progress)
+    if not version.verified:
+        remarks.print(f"{source} has no manifest.json: it is unverified, as nobody says what it should hold.")
     show_pulled(version, target, output)
 
 
@@ -63,7 +65,7 @@ def pull(
 ) -> ResolvedVersion:
     """The version that now lies in the target directory; raises RepositoryError."""
     uri, _, name = source.rstrip("/").rpartition("/")
-    version = asyncio.run(resolve(uri, name, storage))
+    version = asyncio.run(resolve_unverified(uri, name, storage))
     if digest is not None and digest != version.digest:
         raise DigestMismatch(f"{source} holds {version.digest}, wanted is {digest}. Correct one of them.")
     if is_there(target, version.digest, progress):
@@ -103,6 +105,7 @@ def show_pulled(version: ResolvedVersion, target: Path, output: OutputFormat) ->
             "files": len(version.files),
             "totalBytes": version.total_bytes,
             "metadata": dict(version.metadata),
+            "verified": version.verified,
         }
         show_document(document, output)
         return

@@ -8,7 +8,7 @@ import typer
 
 from mmm_cli.bar import progress_bar
 from mmm_cli.failures import explained_failures
-from mmm_cli.output import Output, OutputFormat, readable_bytes, show_document, show_facts
+from mmm_cli.output import Output, OutputFormat, readable_bytes, remarks, show_document, show_facts
 from mmm_cli.storage import Addressing, CAFile, Endpoint, Region, SkipTLSVerify, storage_options
 from mmm_repository import (
     AddressingStyle,
@@ -58,9 +58,12 @@ def show_verified(found: VerifiedVersion, target: str, output: OutputFormat) -> 
             "files": found.files,
             "totalBytes": found.total_bytes,
             "metadata": found.metadata,
+            "fetchedOnly": found.fetched_only,
         }
         show_document(document, output)
         return
     digest = found.digest or "none yet; it can be published"
     size = f"{found.files}, {readable_bytes(found.total_bytes)}"
     show_facts({"verified": target, "digest": digest, "files": size})
+    if found.fetched_only:
+        remarks.print("The files are what was fetched. They were never published, so nobody vouches for them.")

@@ -20,7 +20,10 @@ def versions_command(  # noqa: PLR0913  the options of a command are its argumen
     ca_file: CAFile = None,
     insecure_skip_tls_verify: SkipTLSVerify = False,
 ) -> None:
-    """List the versions below URI, oldest first. The last complete one is what updatePolicy Auto rolls out."""
+    """List the versions below URI, oldest first. The last complete one is what updatePolicy Auto rolls out.
+
+    Where no version has a manifest, those that look whole are unverified: nobody vouches for what they hold.
+    """
     storage = storage_options(endpoint, region, addressing_style, ca_file, insecure_skip_tls_verify)
     with explained_failures():
         entries = asyncio.run(list_versions(uri, storage))
@@ -32,9 +35,11 @@ def versions_command(  # noqa: PLR0913  the options of a command are its argumen
 
 def row_of(entry: VersionEntry) -> tuple[str, str, str]:
     """The entry as cells of a table."""
-    return (entry.version, "complete" if entry.complete else "incomplete", entry.digest or "-")
+    state = ("complete" if entry.verified else "unverified") if entry.complete else "incomplete"
+    return (entry.version, state, entry.digest or "-")
 
 
 def document_of(entry: VersionEntry) -> dict[str, object]:
     """The entry as a document."""
-    return {"version": entry.version, "complete": entry.complete, "digest": entry.digest}
+    facts = {"version": entry.version, "complete": entry.complete, "digest": entry.digest}
+    return {**facts, "verified": entry.complete and entry.verified}

@@ -11,6 +11,8 @@ from mmm_operator.snapshot import pod_revision
 
 __all__ = ["Facts", "assess"]
 
+UNVERIFIED = "unverified: it has no manifest, so nobody vouches for its content; `mmm publish` it to have that"
+
 Check = Callable[[Facts], tuple[ConditionStatus, Reason, str] | None]
 
 
@@ -173,7 +175,10 @@ def _resolved(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     resolution = facts.snapshot.resolution
     if resolution is None:
         return None
-    return "True", Reason.RESOLVED, f"version {resolution.version} is {resolution.digest}"
+    found = f"version {resolution.version} is {resolution.digest}"
+    if resolution.reason is not Reason.RESOLVED_WITHOUT_MANIFEST:
+        return "True", Reason.RESOLVED, found
+    return "True", resolution.reason, f"{found}; {UNVERIFIED}"
 
 
 def _not_on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:

@@ -179,8 +179,9 @@ def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | N
     if asked and mmm is not None and resolution is not None:
         version, digest = resolution.version, resolution.digest or ""
         uri, endpoint = mmm.spec.model.uri, mmm.spec.storage.endpoint or ""
+        unverified = True if resolution.reason is Reason.RESOLVED_WITHOUT_MANIFEST else None
     elif state is not None:
-        version, digest, uri, endpoint = state.version, state.digest, "", ""
+        version, digest, uri, endpoint, unverified = state.version, state.digest, "", "", None
     else:
         return None
     # Cut, since labels and annotations of a Deployment can be edited by anybody.
@@ -192,6 +193,7 @@ def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | N
         since=moment,
         uri=uri,
         endpoint=endpoint,
+        unverified=unverified,
     )
 
 

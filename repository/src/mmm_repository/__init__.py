@@ -17,6 +17,7 @@ from mmm_repository.errors import (
     ModelNotFound,
     ModelTooLarge,
     NoSpace,
+    NothingToVerify,
     RepositoryError,
     TLSVerifyFailed,
     UnsafeArtifact,
@@ -27,13 +28,15 @@ from mmm_repository.errors import (
 from mmm_repository.fetch import FetchOptions, fetch
 from mmm_repository.follow import Seen, Sight, look
 from mmm_repository.in_place import verify_in_place
+from mmm_repository.listing import ListedFile, Listing, identity_of
 from mmm_repository.manifest import MANIFEST_NAME, FileEntry, Manifest, digest_of, parse_manifest
 from mmm_repository.order import is_newer, order_key, sorted_versions
 from mmm_repository.progress import OnProgress, Phase, Progress
 from mmm_repository.publish import PublishedVersion, publish, rehearse
-from mmm_repository.resolve import ResolvedVersion, VersionEntry, list_versions, resolve
+from mmm_repository.resolve import ResolvedVersion, VersionEntry, list_versions, resolve, resolve_unverified
 from mmm_repository.retention import Retention
 from mmm_repository.storage import AddressingStyle, StorageOptions
+from mmm_repository.unverified import Plain
 from mmm_repository.verify import VerifiedVersion, verify_directory, verify_version
 from mmm_repository.weights import Weights, weights_of
 
@@ -49,12 +52,16 @@ __all__ = [
     "InvalidAddress",
     "InvalidDirectory",
     "InvalidManifest",
+    "ListedFile",
+    "Listing",
     "Manifest",
     "ModelNotFound",
     "ModelTooLarge",
     "NoSpace",
+    "NothingToVerify",
     "OnProgress",
     "Phase",
+    "Plain",
     "Progress",
     "PublishedVersion",
     "RepositoryError",
@@ -73,6 +80,7 @@ __all__ = [
     "Weights",
     "digest_of",
     "fetch",
+    "identity_of",
     "is_newer",
     "list_versions",
     "look",
@@ -81,6 +89,7 @@ __all__ = [
     "publish",
     "rehearse",
     "resolve",
+    "resolve_unverified",
     "sorted_versions",
     "verify_directory",
     "verify_in_place",

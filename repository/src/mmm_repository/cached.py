@@ -8,7 +8,8 @@ from pathlib import Path
 
 from mmm_repository.directory import hash_file
 from mmm_repository.errors import DigestMismatch
-from mmm_repository.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest, check_digest, parse_manifest
+from mmm_repository.listing import check_identity
+from mmm_repository.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 from mmm_repository.slot import Slot
 from mmm_repository.volume import COMPLETE_NAME, write_durably
 
@@ -37,8 +38,7 @@ def stored_manifest(slot: Slot) -> Manifest | None:
     try:
         with (slot.final / MANIFEST_NAME).open("rb") as file:
             content = file.read(MAX_MANIFEST_BYTES + 1)
-        check_digest(content, f"sha256:{slot.hex}")
-        return parse_manifest(content)
+        return check_identity(content, f"sha256:{slot.hex}")
     except (FileNotFoundError, NotADirectoryError, DigestMismatch):
         return None
 

@@ -3,22 +3,21 @@
 Small files are fetched whole, some at a time: what they cost is waiting, for the store and for the disk. The parts of
 all larger files form one queue. A window of it is on its way at any time, which bounds the memory; what arrives is
 taken in order, so a file only ever grows at its end and its length says where to resume. Bytes that an earlier run left
-are hashed again before more is added to them.
+are hashed again before more is added to them. Where no hash is known that they must have, they are not used.
 """
 
 import hashlib
 import os
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmm_repository.manifest import FileEntry
-from mmm_repository.parts import Source, contents, in_order, parts_of
+from mmm_repository.parts import Entry, Source, contents, in_order, parts_of
 from mmm_repository.progress import ProgressMeter
 from mmm_repository.threads import in_thread, run_all, run_some
 from mmm_repository.volume import make_directories, open_for_writing, start_writing_back, write_all
-from mmm_repository.whole import WholeFile, complete_whole, corrupt
+from mmm_repository.whole import Accept, WholeFile, complete_whole, corrupt
 
 READ_BACK_BYTES = 4 * 2**20
 
@@ -32,10 +31,10 @@ class Transfer:
     meter: ProgressMeter
 
 
-async def download(transfer: Transfer, entries: Iterable[FileEntry], accept: Callable[[str], None]) -> None:
-    """Have every file in the directory, on disk, with exactly the bytes that the manifest names.
+async def download(transfer: Transfer, entries: Iterable[Entry], accept: Accept) -> None:
+    """Have every file in the directory, on disk, with exactly the bytes that the manifest, or the ETag, names.
 
-    `accept` is called in a thread with the path of each file as soon as it is whole, and may refuse it by raising.
+    `accept` is called in a thread with path and hash of each file as soon as it is whole, and may refuse it by raising.
     """
     source, directory = transfer.source, transfer.directory
     in_turn = list(entries)
@@ -46,20 +45,20 @@ async def download(transfer: Transfer, entries: Iterable[FileEntry], accept: Cal
     await download_large(transfer, large, accept)
 
 
-async def download_large(transfer: Transfer, entries: Iterable[FileEntry], accept: Callable[[str], None]) -> None:
+async def download_large(transfer: Transfer, entries: Iterable[Entry], accept: Accept) -> None:
     """The same for files of several parts."""
     files = [(entry, usable_length(transfer.directory, entry)) for entry in entries]
     wanted = [part for entry, length in files for part in parts_of(entry, length, transfer.source.part_bytes)]
     async with aclosing(in_order(transfer.source, wanted)) as arriving:
         for entry, length in files:
-            await complete_file(transfer, entry, length, arriving)
-            await in_thread(accept, entry.path)
+            sha256 = await complete_file(transfer, entry, length, arriving)
+            await in_thread(accept, entry.path, sha256)
 
 
 async def complete_file(
-    transfer: Transfer, entry: FileEntry, length: int, arriving: AsyncGenerator[memoryview, None]
-) -> None:
-    """Add what the file lacks, taken from `arriving`; raises DigestMismatch where it is not the manifest's."""
+    transfer: Transfer, entry: Entry, length: int, arriving: AsyncGenerator[memoryview, None]
+) -> str:
+    """The file's hash, after adding what it lacks from `arriving`; raises DigestMismatch where it is another one."""
     target = Target(transfer.directory, entry)
     try:
         await in_thread(target.open, length)
@@ -73,11 +72,12 @@ async def complete_file(
         if not target.is_right:
             raise corrupt(entry)
         await in_thread(os.fsync, target.descriptor)
+        return target.sha256
     finally:
         target.close()
 
 
-async def fetch_again(transfer: Transfer, entry: FileEntry, target: "Target") -> None:
+async def fetch_again(transfer: Transfer, entry: Entry, target: "Target") -> None:
     """Forget what the file holds and fetch all of it."""
     transfer.meter.add(-target.length)
     await in_thread(target.restart)
@@ -92,8 +92,10 @@ async def add(target: "Target", content: memoryview, meter: ProgressMeter) -> No
     meter.add(len(content))
 
 
-def usable_length(directory: Path, entry: FileEntry) -> int:
-    """How many bytes of the file an earlier run left; 0 where they cannot be the beginning of it."""
+def usable_length(directory: Path, entry: Entry) -> int:
+    """How many bytes of the file an earlier run left; 0 where nobody can tell that they are the beginning of it."""
+    if entry.sha256 is None:
+        return 0
     try:
         length = (directory / entry.path).lstat().st_size
     except (FileNotFoundError, NotADirectoryError):
@@ -104,7 +106,7 @@ def usable_length(directory: Path, entry: FileEntry) -> int:
 class Target:
     """A file of the partial directory, its length, and the hash of it so far. Its methods block."""
 
-    def __init__(self, directory: Path, entry: FileEntry) -> None:
+    def __init__(self, directory: Path, entry: Entry) -> None:
         self._directory = directory
         self._entry = entry
         self._hasher = hashlib.sha256()
@@ -128,8 +130,13 @@ class Target:
 
     @property
     def is_right(self) -> bool:
-        """Whether the file is what the manifest says."""
-        return self.length == self._entry.size and self._hasher.hexdigest() == self._entry.sha256
+        """Whether the file is what the manifest says; without a hash its length must do."""
+        return self.length == self._entry.size and self._entry.sha256 in (None, self.sha256)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of what the file holds, in hexadecimal."""
+        return self._hasher.hexdigest()
 
     def append(self, content: memoryview) -> None:
         """Write the next bytes."""

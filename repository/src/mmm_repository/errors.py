@@ -14,6 +14,7 @@ RepositoryError
 ├── NoSpace               the volume cannot hold the model
 ├── ModelTooLarge         the model is over the configured limit
 ├── VolumeUnusable        the local directory cannot be used (read-only, no locks, …)
+├── NothingToVerify       verify: there is no manifest that says what is right
 ├── InvalidDirectory      publish: this is not a model directory
 └── VersionExists         publish: a version is immutable
 
@@ -122,6 +123,12 @@ class VolumeUnusable(RepositoryError):
     """The local directory cannot be used."""
 
     reason = "InternalError"
+
+
+class NothingToVerify(RepositoryError):
+    """A version without a manifest: nobody says what is right."""
+
+    reason = "NothingToVerify"
 
 
 class InvalidDirectory(RepositoryError):

@@ -4,11 +4,14 @@ What lies at `<root>/<hex>/` has every byte that the manifest names: files are h
 `.partial-<hex>/`, put on disk, and only then does one rename give the directory its name. `.complete` comes after
 that; a directory without it is hashed again before it is believed. So a kill at any byte leaves nothing that looks
 complete. One fetcher at a time works on a digest; the others wait for it, then find the work done.
+
+A digest may be that of a listing (see `listing`): then the files are fetched as long as the store still shows that
+listing, each under the condition that it still has its ETag, and their manifest is written from what arrived.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +20,9 @@ from mmm_repository.artifacts import check_file, check_name
 from mmm_repository.cached import is_marked_whole, is_whole
 from mmm_repository.download import Transfer, download
 from mmm_repository.errors import RepositoryError
-from mmm_repository.manifest import MANIFEST_NAME, Manifest, check_digest, parse_manifest
-from mmm_repository.parts import PARALLEL_PARTS, PART_BYTES, Source
+from mmm_repository.journal import Journal
+from mmm_repository.manifest import MANIFEST_NAME
+from mmm_repository.parts import PARALLEL_PARTS, PART_BYTES, Entry, Source
 from mmm_repository.progress import (
     PROGRESS_NAME,
     OnProgress,
@@ -28,7 +32,6 @@ from mmm_repository.progress import (
     ignore_progress,
     read_progress,
 )
-from mmm_repository.resolve import read_manifest
 from mmm_repository.retention import KEEP_ALL, Retention, collect
 from mmm_repository.room import make_room
 from mmm_repository.slot import Slot, slot_of
@@ -46,6 +49,7 @@ from mmm_repository.volume import (
     volume_errors,
     write_durably,
 )
+from mmm_repository.wanted import Wanted, find_wanted
 
 LOCK_POLL_SECONDS = 0.2
 
@@ -111,9 +115,8 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
     """Fill the slot from the store. What has arrived is kept for the next try where there is to be one."""
     address = parse_uri(uri)
     store = open_store(address, storage)
-    content = await read_manifest(store, address, version)
-    check_digest(content, f"sha256:{slot.hex}")
-    manifest = parse_manifest(content)
+    wanted = await find_wanted(store, address, version, f"sha256:{slot.hex}")
+    manifest = wanted.manifest
     for entry in manifest.files:
         check_name(entry.path)
     await in_thread(make_room, slot, manifest, options.max_bytes, options.retention)
@@ -128,25 +131,36 @@ async def bring(uri: str, version: str, slot: Slot, storage: StorageOptions, opt
     try:
         slot.partial.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
         transfer = Transfer(source, slot.partial, ProgressMeter(listener, Phase.DOWNLOAD, manifest.total_bytes))
-        await receive(transfer, slot, manifest, content)
+        await receive(transfer, slot, wanted)
     except RepositoryError as error:
         if not error.retryable:
             await in_thread(remove, slot.partial)
         raise
 
 
-async def receive(transfer: Transfer, slot: Slot, manifest: Manifest, content: bytes) -> None:
+async def receive(transfer: Transfer, slot: Slot, wanted: Wanted) -> None:
     """Download, check and put the files in place."""
+    hashes: dict[str, str] = {}
+
+    journal, tags = Journal(slot.partial), {file.path: file.tag for file in wanted.listed}
+
+    def accept(path: str, sha256: str) -> None:
+        check_file(slot.partial, path)
+        hashes[path] = sha256
+        if path in tags:
+            journal.add(path, tags[path], sha256)
+
     with volume_errors(slot.root):
+        known: Sequence[Entry] = await in_thread(journal.known, wanted.listed)
         # Small files first: a config that is refused is refused before the weights are fetched.
-        by_size = sorted(manifest.files, key=lambda entry: (entry.size, entry.path))
-        await download(transfer, by_size, lambda path: check_file(slot.partial, path))
-        await in_thread(put_in_place, slot, manifest, content)
+        by_size = sorted(known or wanted.manifest.files, key=lambda entry: (entry.size, entry.path))
+        await download(transfer, by_size, accept)
+        await in_thread(put_in_place, slot, hashes.keys(), wanted.written(hashes))
 
 
-def put_in_place(slot: Slot, manifest: Manifest, content: bytes) -> None:
+def put_in_place(slot: Slot, known: Collection[str], content: bytes) -> None:
     """Give the partial directory its final name. From the rename on the version is there."""
-    drop_strangers(slot.partial, {entry.path for entry in manifest.files})
+    drop_strangers(slot.partial, known)
     write_durably(slot.partial / MANIFEST_NAME, content)
     sync_tree(slot.partial)
     slot.partial.rename(slot.final)
@@ -154,8 +168,8 @@ def put_in_place(slot: Slot, manifest: Manifest, content: bytes) -> None:
     write_durably(slot.final / COMPLETE_NAME, slot.hex.encode())
 
 
-def drop_strangers(directory: Path, known: set[str]) -> None:
-    """Remove files that the manifest does not name, such as those of another attempt."""
+def drop_strangers(directory: Path, known: Collection[str]) -> None:
+    """Remove files that do not belong to the version, such as those of another attempt."""
     for parent, _, names in os.walk(directory):
         for name in names:
             location = Path(parent) / name

@@ -116,12 +116,16 @@ def digest_of(content: bytes) -> str:
 
 def check_digest(content: bytes, expected: str) -> None:
     """Raise DigestMismatch unless these are the manifest bytes that `expected` names."""
-    found = digest_of(content)
-    if found != expected:
-        raise DigestMismatch(
-            f"manifest.json has the digest {found[:19]}…, wanted is {expected[:19]}…: "
-            "the version was replaced after it was chosen. Versions are immutable; publish a new one."
-        )
+    if digest_of(content) != expected:
+        raise replaced(content, expected)
+
+
+def replaced(content: bytes, expected: str) -> DigestMismatch:
+    """The error for another manifest than the wanted one."""
+    return DigestMismatch(
+        f"manifest.json has the digest {digest_of(content)[:19]}…, wanted is {expected[:19]}…: "
+        "the version was replaced after it was chosen. Versions are immutable; publish a new one."
+    )
 
 
 def parse_json(content: bytes) -> object:

@@ -5,16 +5,21 @@ import random
 from collections import deque
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mmm_repository.errors import DigestMismatch, EndpointUnreachable, RepositoryError
+from mmm_repository.listing import ListedFile
 from mmm_repository.manifest import FileEntry
 from mmm_repository.paths import shown
-from mmm_repository.store import ObjectMissing, Store
+from mmm_repository.store import ObjectChanged, ObjectMissing, Store
 
 FIRST_PAUSE_SECONDS = 0.5
 # The client holds a part twice for a moment, as pieces and as one. A whole fetch is to fit into 150 MiB.
 PART_BYTES = 4 * 2**20
 PARALLEL_PARTS = 8
+
+# A file by its hash, or, where nobody knows that, by its ETag.
+Entry: TypeAlias = FileEntry | ListedFile
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,12 @@ class Source:
 class Part:
     """The bytes of a file from `start` up to `end`."""
 
-    entry: FileEntry
+    entry: Entry
     start: int
     end: int
 
 
-def contents(source: Source, entry: FileEntry) -> AsyncGenerator[memoryview, None]:
+def contents(source: Source, entry: Entry) -> AsyncGenerator[memoryview, None]:
     """A whole file, part by part."""
     return in_order(source, parts_of(entry, 0, source.part_bytes))
 
@@ -77,11 +82,17 @@ async def patient_part(source: Source, part: Part) -> memoryview:
 async def read_part(source: Source, part: Part) -> memoryview:
     """The part's bytes; raises DigestMismatch where the object cannot be the one that the manifest names."""
     entry = part.entry
+    tag = entry.tag if isinstance(entry, ListedFile) else None
     try:
-        content, size = await source.store.read_range(f"{source.prefix}/{entry.path}", part.start, part.end)
+        content, size = await source.store.read_range(f"{source.prefix}/{entry.path}", part.start, part.end, tag)
+    except ObjectChanged:
+        raise DigestMismatch(
+            f"The file {shown(entry.path)} was replaced in the store after the version was chosen. "
+            "Publish the model as a new version."
+        ) from None
     except ObjectMissing:
         raise DigestMismatch(
-            f"The file {shown(entry.path)} is named by the manifest but missing in the store. "
+            f"The file {shown(entry.path)} is {called(entry)} but missing in the store. "
             "Publish the model as a new version."
         ) from None
     if size == entry.size and len(content) != part.end - part.start:
@@ -97,7 +108,12 @@ async def read_part(source: Source, part: Part) -> memoryview:
     return content
 
 
-def parts_of(entry: FileEntry, start: int, part_bytes: int) -> list[Part]:
+def called(entry: Entry) -> str:
+    """Who knows of the file, as words that follow "is"."""
+    return "in the listing" if isinstance(entry, ListedFile) else "named by the manifest"
+
+
+def parts_of(entry: Entry, start: int, part_bytes: int) -> list[Part]:
     """The file's bytes from `start` on, cut into parts."""
     starts = range(start, entry.size, part_bytes)
     return [Part(entry, begin, min(begin + part_bytes, entry.size)) for begin in starts]

@@ -10,11 +10,20 @@ from dataclasses import dataclass
 
 from pydantic import JsonValue
 
-from mmm_repository.errors import AccessDenied, IncompleteUpload, InvalidManifest, ModelNotFound, VersionNotFound
+from mmm_repository.errors import (
+    AccessDenied,
+    IncompleteUpload,
+    InvalidManifest,
+    ModelNotFound,
+    UnsafeArtifact,
+    VersionNotFound,
+)
+from mmm_repository.listing import ListedFile
 from mmm_repository.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, digest_of, parse_manifest
 from mmm_repository.order import sorted_versions
 from mmm_repository.storage import VERSION, Address, StorageOptions, check_version, parse_uri
 from mmm_repository.store import ObjectMissing, Store, open_store
+from mmm_repository.unverified import failure, judge, list_plain
 
 PARALLEL_READS = 16
 MAX_NAMED_VERSIONS = 10
@@ -22,22 +31,30 @@ MAX_NAMED_VERSIONS = 10
 
 @dataclass(frozen=True)
 class ResolvedVersion:
-    """A version that is whole, pinned by the digest of its manifest."""
+    """A version that is whole, pinned by the digest of its manifest; of its listing where it has none.
+
+    Then `verified` is False, and nobody knows the hashes of its files.
+    """
 
     version: str
     digest: str
     total_bytes: int
-    files: tuple[FileEntry, ...]
+    files: tuple[FileEntry | ListedFile, ...]
     metadata: Mapping[str, JsonValue]
+    verified: bool = True
 
 
 @dataclass(frozen=True)
 class VersionEntry:
-    """A directory of the repository. `digest` is None while the upload is incomplete."""
+    """A directory of the repository. `digest` is None while the upload is incomplete.
+
+    `verified` is False for one that looks whole and has no manifest; `digest` then is its listing's.
+    """
 
     version: str
     complete: bool
     digest: str | None
+    verified: bool = True
 
 
 async def resolve(uri: str, version: str, storage: StorageOptions) -> ResolvedVersion:
@@ -55,6 +72,22 @@ async def resolve(uri: str, version: str, storage: StorageOptions) -> ResolvedVe
     )
 
 
+async def resolve_unverified(uri: str, version: str, storage: StorageOptions) -> ResolvedVersion:
+    """The same; a version without a manifest too, where no version has one and it looks whole now."""
+    try:
+        return await resolve(uri, version, storage)
+    except IncompleteUpload:
+        address = parse_uri(uri)
+        store = open_store(address, storage)
+        listing = (await list_plain(store, address)).get(version)
+        if listing is None:
+            raise
+    error = failure(await judge(store, address, version, listing))
+    if error is not None:
+        raise error
+    return ResolvedVersion(version, listing.digest, listing.total_bytes, listing.files, {}, verified=False)
+
+
 async def list_versions(uri: str, storage: StorageOptions, *, newest: int | None = None) -> list[VersionEntry]:
     """The versions from oldest to newest, incomplete ones included; only the `newest` so many when given."""
     address = parse_uri(uri)
@@ -64,7 +97,19 @@ async def list_versions(uri: str, storage: StorageOptions, *, newest: int | None
         raise ModelNotFound(f"Nothing lies under {address}. Publish a version, or correct the uri.")
     wanted = names if newest is None else names[-newest:]
     slots = asyncio.Semaphore(PARALLEL_READS)
-    return list(await asyncio.gather(*(describe(store, address, name, slots) for name in wanted)))
+    entries = list(await asyncio.gather(*(describe(store, address, name, slots) for name in wanted)))
+    return entries if any(entry.complete for entry in entries) else await described_plain(store, address, entries)
+
+
+async def described_plain(store: Store, address: Address, entries: list[VersionEntry]) -> list[VersionEntry]:
+    """The entries, those that look whole without a manifest as such."""
+    try:
+        listings = await list_plain(store, address)
+    except (InvalidManifest, UnsafeArtifact):
+        return entries
+    plain = [await judge(store, address, e.version, listings[e.version]) for e in entries if e.version in listings]
+    whole = {p.version: VersionEntry(p.version, True, p.digest, verified=False) for p in plain if not p.trouble}
+    return [whole.get(entry.version, entry) for entry in entries]
 
 
 async def describe(store: Store, address: Address, version: str, slots: asyncio.Semaphore) -> VersionEntry:

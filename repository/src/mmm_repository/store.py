@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError
+from obstore.exceptions import AlreadyExistsError, BaseError, NotModifiedError, PreconditionError
 from obstore.store import LocalStore, S3Store
 
 from mmm_repository.errors import AccessDenied, EndpointUnreachable, ModelNotFound, RepositoryError, TLSVerifyFailed
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from obstore import GetOptions
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3Credential, S3CredentialProvider
 
-__all__ = ["ObjectAlreadyThere", "ObjectMissing", "ObjectStat", "Store", "open_store"]
+__all__ = ["ObjectAlreadyThere", "ObjectChanged", "ObjectMissing", "ObjectStat", "Store", "open_store"]
 
 DEFAULT_REGION = "us-east-1"
 RETRIES: "RetryConfig" = {
@@ -39,6 +39,10 @@ HASH_ATTRIBUTE = "sha256"
 
 class ObjectAlreadyThere(Exception):
     """An object of that name exists, and was to be created only."""
+
+
+class ObjectChanged(Exception):
+    """An object is not any more what it was when it was listed."""
 
 
 class Unchanged(Exception):
@@ -99,11 +103,20 @@ class Store:
         except Unchanged:
             return None
 
-    async def read_range(self, key: str, start: int, end: int) -> tuple[memoryview, int]:
-        """The bytes from `start` up to `end`, and the length of the whole object."""
-        with self._errors():
-            result = await obstore.get_async(self._inner, key, options={"range": (start, end)})
-            return memoryview(await result.bytes_async()), result.meta["size"]
+    async def read_range(self, key: str, start: int, end: int, tag: str | None = None) -> tuple[memoryview, int]:
+        """The bytes from `start` up to `end`, and the length of the whole object.
+
+        Raises ObjectChanged where a `tag` is given that the object has no more. Not every store knows the condition,
+        so the answer's own tag is compared too.
+        """
+        options: GetOptions = {"range": (start, end), **condition(tag)}
+        with self._errors(conditional=tag is not None):
+            result = await obstore.get_async(self._inner, key, options=options)
+            found = bare(result.meta["e_tag"])
+            content = memoryview(await result.bytes_async())
+        if tag is not None and found != tag:
+            raise ObjectChanged
+        return content, result.meta["size"]
 
     async def stat(self, key: str) -> ObjectStat:
         """Size and recorded hash of an object."""
@@ -113,15 +126,23 @@ class Store:
             sha256 = recorded if isinstance(recorded, str) else None
             return ObjectStat(result.meta["size"], sha256, bare(result.meta["e_tag"]))
 
-    async def stat_all(self, prefix: str) -> dict[str, ObjectStat]:
-        """Size and tag of every object below `prefix + "/"`, by what follows it; for the price of a listing."""
+    async def stat_all(self, prefix: str, *, most: int = 0) -> dict[str, ObjectStat]:
+        """Size and tag of every object below `prefix + "/"`, by what follows it; for the price of a listing.
+
+        With `most` the listing ends once so many were found.
+        """
         found: dict[str, ObjectStat] = {}
+        below = f"{prefix}/" if prefix else ""
         try:
             with self._errors():
-                async for chunk in obstore.list(self._inner, f"{prefix}/", chunk_size=1000):
+                async for chunk in obstore.list(self._inner, below or None, chunk_size=1000):
                     for meta in chunk:
-                        path = meta["path"].removeprefix(f"{prefix}/")
-                        found[path] = ObjectStat(meta["size"], None, bare(meta["e_tag"]))
+                        # What some tools put in place of the directory itself is not below it.
+                        if meta["path"].startswith(below):
+                            path = meta["path"].removeprefix(below)
+                            found[path] = ObjectStat(meta["size"], None, bare(meta["e_tag"]))
+                    if most and len(found) >= most:
+                        break
         except ObjectMissing:
             # Some stores, and directories, answer a listing of nothing so.
             return {}
@@ -185,13 +206,15 @@ class Store:
         return None if self.is_local else {HASH_ATTRIBUTE: sha256}
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, *, conditional: bool = False) -> Iterator[None]:
         try:
             yield
         except (AlreadyExistsError, FileExistsError):
             raise ObjectAlreadyThere from None
         except NotModifiedError:
             raise Unchanged from None
+        except PreconditionError as error:
+            raise (ObjectChanged() if conditional else translated(error, self._place)) from None
         except (BaseError, OSError, ValueError) as error:
             # Without its cause: a traceback in a log must not show addresses and bodies either.
             raise translated(error, self._place) from None
@@ -200,6 +223,11 @@ class Store:
             if type(error).__name__ != "RustPanic":
                 raise
             raise RepositoryError(f"The S3 client failed with these options of {self._place.host}.") from None
+
+
+def condition(tag: str | None) -> "GetOptions":
+    """The condition that an object still has this tag; none without one."""
+    return {} if tag is None else {"if_match": f'"{tag}"'}
 
 
 def bare(tag: str | None) -> str | None:

@@ -8,33 +8,31 @@ from pathlib import Path
 
 from mmm_repository.artifacts import check_file, check_name
 from mmm_repository.directory import check_model, hash_file, scan
-from mmm_repository.errors import DigestMismatch
-from mmm_repository.manifest import (
-    MANIFEST_NAME,
-    MAX_MANIFEST_BYTES,
-    FileEntry,
-    Manifest,
-    check_digest,
-    digest_of,
-    parse_manifest,
-)
+from mmm_repository.errors import DigestMismatch, IncompleteUpload, NothingToVerify, RepositoryError
+from mmm_repository.listing import check_identity, identity_of, kept_listing
+from mmm_repository.manifest import MANIFEST_NAME, MAX_MANIFEST_BYTES, FileEntry, Manifest, parse_manifest
 from mmm_repository.parts import Source, contents
 from mmm_repository.paths import shown
 from mmm_repository.progress import OnProgress, Phase, ProgressMeter, ignore_progress
-from mmm_repository.resolve import read_manifest
-from mmm_repository.storage import StorageOptions, check_version, parse_uri
-from mmm_repository.store import open_store
+from mmm_repository.resolve import read_manifest_if_any, why_missing
+from mmm_repository.storage import Address, StorageOptions, check_version, parse_uri
+from mmm_repository.store import Store, open_store
 from mmm_repository.threads import in_thread
+from mmm_repository.unverified import plain_version
 
 
 @dataclass(frozen=True)
 class VerifiedVersion:
-    """What was found to be right. `digest` is None for a directory that is not published yet."""
+    """What was found to be right. `digest` is None for a directory that is not published yet.
+
+    `fetched_only` is set where nobody ever said what is right: the files are still what a fetch without a manifest got.
+    """
 
     digest: str | None
     files: int
     total_bytes: int
     metadata: dict[str, object]
+    fetched_only: bool = False
 
 
 def verify_directory(
@@ -51,9 +49,7 @@ def verify_directory(
         return VerifiedVersion(None, len(model.files), model.total_bytes, {})
     if content is None:
         raise DigestMismatch(f"{directory} holds no manifest.json, so it cannot be {expected_digest}.")
-    if expected_digest is not None:
-        check_digest(content, expected_digest)
-    manifest = parse_manifest(content)
+    manifest = parse_manifest(content) if expected_digest is None else check_identity(content, expected_digest)
     meter = ProgressMeter(progress, Phase.VERIFY, manifest.total_bytes)
     for entry in manifest.files:
         verify_file(directory, entry, meter.add)
@@ -67,7 +63,9 @@ async def verify_version(
     check_version(version)
     address = parse_uri(uri)
     store = open_store(address, storage)
-    content = await read_manifest(store, address, version)
+    content = await read_manifest_if_any(store, address, version)
+    if content is None:
+        raise await why_nothing(store, address, version)
     manifest = parse_manifest(content)
     meter = ProgressMeter(progress, Phase.VERIFY, manifest.total_bytes)
     source = Source(store, address.version_key(version))
@@ -75,6 +73,18 @@ async def verify_version(
         check_name(entry.path)
         await verify_object(source, entry, meter.add)
     return verified(content, manifest)
+
+
+async def why_nothing(store: Store, address: Address, version: str) -> RepositoryError:
+    """The error for a version that cannot be verified, as it has no manifest."""
+    error = await why_missing(store, address, version)
+    plain = await plain_version(store, address, version) if isinstance(error, IncompleteUpload) else None
+    if plain is None or plain.trouble:
+        return error
+    return NothingToVerify(
+        f"Version {version} under {address} has no manifest.json, so there is nothing to verify it against: it is "
+        f"served unverified, as {plain.digest}. Publish its files with `mmm publish` to have that."
+    )
 
 
 def stored_manifest_bytes(directory: Path) -> bytes | None:
@@ -110,8 +120,9 @@ async def verify_object(source: Source, entry: FileEntry, count: Callable[[int],
 def verified(content: bytes, manifest: Manifest) -> VerifiedVersion:
     """The report on a version that is right."""
     return VerifiedVersion(
-        digest=digest_of(content),
+        digest=identity_of(content),
         files=len(manifest.files),
         total_bytes=manifest.total_bytes,
         metadata=dict(manifest.metadata),
+        fetched_only=kept_listing(manifest) is not None,
     )

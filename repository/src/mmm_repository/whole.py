@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from mmm_repository.errors import DigestMismatch
-from mmm_repository.manifest import FileEntry
-from mmm_repository.parts import Part, Source, patient_part
+from mmm_repository.parts import Entry, Part, Source, patient_part
 from mmm_repository.paths import shown
 from mmm_repository.progress import ProgressMeter
 from mmm_repository.threads import in_thread
@@ -18,17 +18,22 @@ EMPTY = memoryview(b"")
 # Bytes that are wrong twice are wrong in the store; once, they may have been changed on their way.
 LOOKS = 2
 
+# Called with path and hash of a file that is whole; refuses it by raising.
+Accept: TypeAlias = Callable[[str, str], None]
+
 
 @dataclass(frozen=True)
 class WholeFile:
     """A file of the partial directory and who is to accept it. Its methods block."""
 
     directory: Path
-    entry: FileEntry
-    accept: Callable[[str], None]
+    entry: Entry
+    accept: Accept
 
     def is_there(self) -> bool:
         """Whether an earlier run left the file, and whole; then it is put on disk and accepted."""
+        if self.entry.sha256 is None:
+            return False
         location = self.directory / self.entry.path
         if location.is_symlink() or not location.is_file() or location.stat().st_size != self.entry.size:
             return False
@@ -36,7 +41,8 @@ class WholeFile:
 
     def keep(self, content: memoryview) -> bool:
         """Whether these are the file's bytes; then they are put on disk and accepted."""
-        if len(content) != self.entry.size or hashlib.sha256(content).hexdigest() != self.entry.sha256:
+        sha256 = hashlib.sha256(content).hexdigest()
+        if len(content) != self.entry.size or self.entry.sha256 not in (None, sha256):
             return False
         location = self.directory / self.entry.path
         make_directories(self.directory, location.parent)
@@ -47,7 +53,7 @@ class WholeFile:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        self.accept(self.entry.path)
+        self.accept(self.entry.path, sha256)
         return True
 
 
@@ -65,7 +71,7 @@ async def complete_whole(source: Source, file: WholeFile, meter: ProgressMeter) 
     raise corrupt(entry)
 
 
-def corrupt(entry: FileEntry) -> DigestMismatch:
+def corrupt(entry: Entry) -> DigestMismatch:
     """The error for a file of the right length with wrong bytes."""
     return DigestMismatch(
         f"The bytes of {shown(entry.path)} in the store are not those that the manifest names. "

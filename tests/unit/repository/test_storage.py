@@ -143,6 +143,6 @@ def test_the_reasons_are_the_words_of_the_contract() -> None:
     contract = (
         "ModelNotFound VersionNotFound IncompleteUpload AccessDenied EndpointUnreachable TLSVerifyFailed "
         "DigestMismatch InvalidManifest UnsafeArtifact NoSpace ModelTooLarge InternalError "
-        "InvalidDirectory VersionExists"
+        "InvalidDirectory NothingToVerify VersionExists"
     )
     assert {error.reason for error in all_errors()} == set(contract.split())

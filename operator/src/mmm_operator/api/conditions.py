@@ -89,12 +89,16 @@ class Reason(Documented):
     )
     # ModelResolved, and the fetcher's own failures
     RESOLVED = ("Resolved", "Version and digest are known.")
+    RESOLVED_WITHOUT_MANIFEST = (
+        "ResolvedWithoutManifest",
+        "The version looks whole and has stood still, but nobody vouches for what it holds.",
+    )
     RESOLVING = ("Resolving", "The repository has not been asked yet.")
     MODEL_NOT_FOUND = ("ModelNotFound", "The bucket does not exist or holds nothing under `model.uri`.")
     VERSION_NOT_FOUND = ("VersionNotFound", "The repository has no such version.")
     INCOMPLETE_UPLOAD = (
         "IncompleteUpload",
-        "The version has objects but no manifest: its upload has not finished.",
+        "The version has objects but no manifest, and does not look whole, or not for long enough.",
     )
     ACCESS_DENIED = ("AccessDenied", "The storage refused the credentials.")
     CREDENTIALS_NOT_FOUND = (

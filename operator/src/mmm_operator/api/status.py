@@ -18,6 +18,9 @@ class ModelState(ApiModel):
     since: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="Since when.")
     uri: str = Field(default="", max_length=1024, description="Repository in which the version was found.")
     endpoint: str = Field(default="", max_length=512, description="Object store in which it was found; empty: AWS.")
+    unverified: bool | None = Field(
+        default=None, description="True where it has no manifest: the digest is that of a listing, and nobody vouches."
+    )
 
 
 class LatestVersion(ApiModel):

@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mmm_operator.api.conditions import Reason
+from mmm_operator.api.status import ModelState
 from mmm_operator.api.v1alpha1 import MultimodalModel, Storage
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key
 from mmm_operator.sources.access import Access, NoAccess, Pass, now
+from mmm_operator.sources.agreement import Agreement
 from mmm_operator.sources.gate import Down, Gate
 from mmm_operator.sources.question import reason_of
 from mmm_repository.errors import AccessDenied, EndpointUnreachable, RepositoryError
@@ -83,10 +85,16 @@ class Followed:
     task: asyncio.Task[None] | None = None
     next_at: float = 0.0
     silence: str = "The storage does not answer."
+    agreement: Agreement = field(default_factory=Agreement)
 
     def interval(self) -> float:
         """The shortest interval that anybody asks for."""
         return min(interval for _, interval in self.interested.values())
+
+    def rest(self) -> float:
+        """How long to wait for the next look; exactly as long as listings must stand, where one is waited for."""
+        left = self.agreement.left(self.interval(), now())
+        return self.interval() * random.uniform(0.9, 1.0) if left is None else left
 
     def after(self, trouble: Trouble) -> Heard:
         """What is known after another failure: one alone is no news, and what was seen is not unsaid by it."""
@@ -123,16 +131,21 @@ class Follower:
         self._of: dict[Key, Place] = {}
         self._gates: dict[str, Gate] = {}
 
-    async def heard(self, key: Key, mmm: MultimodalModel, version: str, patience: float) -> Heard:
+    async def heard(
+        self, key: Key, mmm: MultimodalModel, version: str, patience: float, believed: Collection[ModelState] = ()
+    ) -> Heard:
         """What is known of the object's repository, in which `version` is the one that shall not change.
 
         With `patience` the first look is taken now and waited for so many seconds; else it comes when its turn comes.
+        `believed` are versions that an earlier process has seen stand; see `agreement`.
         """
         place = Place.of(mmm)
         if self._of.get(key) not in (None, place):
             self.forget(key)
         followed = self._places.setdefault(place, Followed())
         self._of[key] = place
+        for state in believed:
+            followed.agreement.believe(state.version, state.digest)
         followed.interested[key] = version, float(mmm.spec.model.poll_interval_seconds)
         if followed.task is None:
             rest = 0.0 if patience else random.uniform(0.0, followed.interval())
@@ -172,7 +185,7 @@ class Follower:
             followed.hurry.clear()
             if self._leads():
                 self._tell(followed, await self._look(place, followed))
-            rest = followed.interval() * random.uniform(0.9, 1.0)
+            rest = followed.rest()
 
     def _tell(self, followed: Followed, heard: Heard) -> None:
         news, followed.heard = heard != followed.heard, heard
@@ -200,7 +213,7 @@ class Follower:
             log.exception("look into %s failed", place.uri)
             return followed.after(Trouble(Reason.INTERNAL_ERROR, "The operator failed to look; its log says more."))
         followed.failures = 0
-        return Heard(sight)
+        return Heard(followed.agreement.settle(sight, followed.pinned(), followed.interval(), now()))
 
     async def _look_now(self, place: Place, followed: Followed) -> Sight:
         try:

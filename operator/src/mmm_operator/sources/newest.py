@@ -5,6 +5,7 @@ from mmm_operator.api.status import ModelState, Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, UpdatePolicy
 from mmm_operator.snapshot import Resolution, Update
 from mmm_operator.sources.follower import Heard
+from mmm_operator.sources.plain import why_waiting
 from mmm_operator.sources.question import Question
 from mmm_repository.order import is_newer
 
@@ -38,10 +39,10 @@ def newest_resolution(mmm: MultimodalModel, status: Status, heard: Heard) -> Res
     kept = (current or target) if newest is not None else (target or current)
     if kept is not None:
         return Question.of(mmm, kept.version).found(kept.digest)
-    return Question.of(mmm).missing(*_why_none(heard))
+    return Question.of(mmm).missing(*_why_none(mmm, heard))
 
 
-def _why_none(heard: Heard) -> tuple[Reason, str]:
+def _why_none(mmm: MultimodalModel, heard: Heard) -> tuple[Reason, str]:
     if heard.trouble is not None:
         return heard.trouble.reason, heard.trouble.message
     if heard.sight is None:
@@ -49,6 +50,8 @@ def _why_none(heard: Heard) -> tuple[Reason, str]:
     if heard.sight.unlisted is not None:
         reason, message = heard.sight.unlisted
         return REASONS.get(reason, Reason.INTERNAL_ERROR), message
+    if heard.sight.plain:
+        return why_waiting(mmm, heard.sight.plain[0])
     started = ", ".join(heard.sight.incomplete)
     return Reason.INCOMPLETE_UPLOAD, f"No version is whole yet; without a manifest: {started}."
 

@@ -50,6 +50,13 @@ class Question:
         """The answer that it cannot be served, or not yet."""
         return Resolution(self.uri, self.version, reason=reason, message=message)
 
+    def pinned(self, resolution: Resolution, pin: str | None) -> Resolution:
+        """The answer, unless it is another digest than the one that `pin` allows alone."""
+        if pin is None or resolution.digest in (None, pin):
+            return resolution
+        message = f"Version {self.version} is {resolution.digest}, but spec.model.digest is {pin}."
+        return self.missing(Reason.DIGEST_MISMATCH, message)
+
     def failed(self, error: RepositoryError) -> Resolution:
         """The answer that the repository gave."""
         return self.missing(reason_of(error), error.message)

@@ -1,10 +1,12 @@
 """The model repositories as `observe` wants them: the version to serve, and what else there is."""
 
+from mmm_operator.api.conditions import Reason
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.snapshot import Key, Resolution, Update
-from mmm_operator.sources.follower import Follower
+from mmm_operator.sources.follower import Follower, Heard
 from mmm_operator.sources.newest import follows, newest_resolution, serving, stored_refusal, update_of
+from mmm_operator.sources.plain import marked, pinned_resolution, unverified_states
 from mmm_operator.sources.resolver import PATIENCE_SECONDS, Resolver
 
 
@@ -22,13 +24,22 @@ class Repositories:
         patience = PATIENCE_SECONDS if new else 0.0
         if follows(mmm):
             current = serving(mmm, status)
-            heard = await self._follower.heard(key, mmm, current.version if current else "", patience)
+            believed = unverified_states(status)
+            heard = await self._follower.heard(key, mmm, current.version if current else "", patience, believed)
             resolution = (None if new else stored_refusal(mmm, status, heard)) or newest_resolution(mmm, status, heard)
         else:
-            resolution = await self._resolver.resolution(key, mmm, status)
-            patience = patience if resolution.digest is not None else 0.0
-            heard = await self._follower.heard(key, mmm, mmm.spec.model.version or "", patience)
-        return resolution, update_of(mmm, resolution, heard)
+            resolution, heard = await self._look_pinned(key, mmm, status, patience)
+        return marked(resolution, status, heard), update_of(mmm, resolution, heard)
+
+    async def _look_pinned(
+        self, key: Key, mmm: MultimodalModel, status: Status, patience: float
+    ) -> tuple[Resolution, Heard]:
+        found = await self._resolver.resolution(key, mmm, status)
+        # Where there is no manifest the follower may know more; about any other trouble nobody waits for it.
+        worth = found.digest is not None or found.reason is Reason.INCOMPLETE_UPLOAD
+        version, believed = mmm.spec.model.version or "", unverified_states(status)
+        heard = await self._follower.heard(key, mmm, version, patience if worth else 0.0, believed)
+        return pinned_resolution(mmm, status, found, heard), heard
 
     def forget(self, key: Key) -> None:
         """The object is gone."""

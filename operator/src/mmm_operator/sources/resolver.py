@@ -75,7 +75,7 @@ class Resolver:
         if not await self._fresh(question, mmm.spec.model.poll_interval_seconds):
             await self._ask(key, question, stored)
         heard = self._answers.get(question)
-        return _pinned(question, _best(question, heard.resolution if heard else None, stored), pin)
+        return question.pinned(_best(question, heard.resolution if heard else None, stored), pin)
 
     async def close(self) -> None:
         """Ends the looks that are under way."""
@@ -156,10 +156,3 @@ def _best(question: Question, heard: Resolution | None, stored: str | None) -> R
     if stored is not None:
         return question.found(stored)
     return heard or question.missing(Reason.RESOLVING, "The repository is being asked.")
-
-
-def _pinned(question: Question, resolution: Resolution, pin: str | None) -> Resolution:
-    if pin is None or resolution.digest in (None, pin):
-        return resolution
-    message = f"Version {question.version} is {resolution.digest}, but spec.model.digest is {pin}."
-    return question.missing(Reason.DIGEST_MISMATCH, message)

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TypeGuard
 
+from mmm_repository import RepositoryError, identity_of
 from mmm_server.errors import DigestMismatch, Fatal, ModelLoadFailed, UnsafeArtifact, UnsupportedModel
 
 PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"})
@@ -35,19 +36,30 @@ def inspect_directory(directory: Path, digest: str | None) -> list[str]:
 
 
 def check_digest(directory: Path, digest: str) -> None:
-    """DigestMismatch unless the manifest is the wanted one and every file has the size that it says."""
+    """DigestMismatch unless the manifest is the wanted one and every file has the size that it says.
+
+    A version that was fetched without a manifest has one that the fetch wrote, and is known by its listing's digest.
+    """
     manifest = directory / MANIFEST
     if not manifest.is_file():
         return
     content = manifest.read_bytes()
     found = "sha256:" + hashlib.sha256(content).hexdigest()
-    if found != digest:
+    if digest not in (found, listing_digest(content)):
         raise DigestMismatch(f"The model directory holds {found}, wanted is {digest}.")
     listed = read_object(manifest, DigestMismatch).get("files")
     for entry in listed if isinstance(listed, list) else []:
         path = directory / str(entry["path"])
         if not path.is_file() or path.stat().st_size != entry["size"]:
             raise DigestMismatch(f"The file {entry['path']} is not the one that the manifest lists.")
+
+
+def listing_digest(content: bytes) -> str | None:
+    """The digest of the listing that the fetch wrote this manifest for; None for a manifest that is none."""
+    try:
+        return identity_of(content)
+    except RepositoryError:
+        return None
 
 
 def check_files(directory: Path, *, needs_weights: bool = True) -> None:

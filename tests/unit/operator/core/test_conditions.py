@@ -15,6 +15,7 @@ from tests.unit.operator.core.build import (
     NAMESPACE,
     NOW,
     SETTINGS,
+    digest_of,
     exited,
     last_words,
     make_deployment,
@@ -47,6 +48,7 @@ def unresolved(reason: Reason, message: str = "why") -> Resolution:
     return Resolution("s3://models/clip", "2", reason=reason, message=message)
 
 
+WITHOUT_MANIFEST = Resolution("s3://models/clip", "1", digest_of("1"), reason=Reason.RESOLVED_WITHOUT_MANIFEST)
 SERVING = make_snapshot(CLIP, [make_deployment(CLIP, 2)], serving_pods(CLIP, 2))
 SERVED: dict[str, Any] = {"status": status_of(SERVING)}
 
@@ -115,6 +117,11 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
             "Accepted": ("True", "Accepted"),
             "Degraded": ("False", "AsAsked"),
         },
+    ),
+    (
+        "what was found has no manifest",
+        make_snapshot(CLIP, resolution=WITHOUT_MANIFEST),
+        {"ModelResolved": ("True", "ResolvedWithoutManifest"), "Accepted": ("True", "Accepted")},
     ),
     (
         "the first pods load",
@@ -472,3 +479,20 @@ def test_what_is_not_found_any_more_is_dropped() -> None:
 
 def finding(status: ConditionStatus, reason: Reason, message: str = "") -> Finding:
     return Finding(type=ConditionType.READY, status=status, reason=reason, message=message)
+
+
+def test_a_version_without_a_manifest_is_served_and_called_unverified() -> None:
+    fresh = make_snapshot(CLIP, [make_deployment(CLIP, 2)], serving_pods(CLIP, 2), resolution=WITHOUT_MANIFEST)
+    found = conditions(fresh)["ModelResolved"]
+    assert (found.status, found.reason) == ("True", "ResolvedWithoutManifest")
+    assert "nobody vouches" in found.message
+    assert "mmm publish" in found.message
+    model = status_of(fresh).model
+    assert model.current is not None
+    assert model.target is not None
+    assert (model.current.unverified, model.target.unverified) == (True, True)
+
+
+def test_a_version_with_a_manifest_says_nothing_of_that() -> None:
+    assert conditions(settled())["ModelResolved"].reason == "Resolved"
+    assert "unverified" not in str(SERVED["status"].to_json())

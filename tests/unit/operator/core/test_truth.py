@@ -25,6 +25,7 @@ from tests.unit.operator.core.build import (
     SETTINGS,
     Draft,
     PodDraft,
+    digest_of,
     exited,
     last_words,
     make_deployment,
@@ -77,7 +78,10 @@ def worlds(draw: st.DrawFn) -> World:
     words = draw(st.lists(WORDS, max_size=2))
     pods = [*(case.pod for case in cases), *(talking(text) for text in words), *draw(st.lists(PLAIN_PODS, max_size=4))]
     children = [*draw(deployments(draft, cases)), *(claim for case in cases for claim in case.claims)]
-    resolution = draw(st.one_of(st.none(), RESOLUTIONS))
+    plain = Resolution(
+        "s3://models/clip", draft.pinned, digest_of(draft.pinned), reason=Reason.RESOLVED_WITHOUT_MANIFEST
+    )
+    resolution = draw(st.one_of(st.none(), st.just(plain), RESOLUTIONS))
     snapshot = make_snapshot(
         draft,
         [*children, *draw(hpas(draft))],

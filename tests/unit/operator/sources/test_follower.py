@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mmm_operator.api.conditions import Reason
+from mmm_operator.api.status import ModelState
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key, Manifest
@@ -18,6 +19,7 @@ from mmm_operator.sources.gate import LONGEST_PAUSE_SECONDS
 from mmm_repository.errors import AccessDenied, EndpointUnreachable, ModelNotFound
 from mmm_repository.follow import Seen, Sight
 from mmm_repository.storage import StorageOptions
+from mmm_repository.unverified import Plain
 from tests.unit.operator.runtime.virtual_time import run
 
 KEY = Key("default", "clip")
@@ -319,3 +321,62 @@ def test_a_mistake_of_ours_ends_nothing(mistake: Exception, caplog: pytest.LogCa
 
     played(scenario)
     assert "look into s3://models/clip failed" in caplog.text
+
+
+class Listing(Scene):
+    """A repository without manifests, in which version 1 has this digest."""
+
+    letter = "a"
+
+    async def look(self, uri: str, storage: StorageOptions, pinned: Collection[str], before: Sight | None) -> Sight:
+        await super().look(uri, storage, pinned, before)
+        return Sight(plain=(Plain("1", f"sha256:{self.letter * 64}", 7, 2),), incomplete=("1",))
+
+    async def believed(self, *states: ModelState) -> str:
+        """The newest version that is believed, after a look."""
+        heard = await self.follower.heard(KEY, make_mmm(), "", 0.5, states)
+        assert heard.sight is not None
+        return heard.sight.newest.version if heard.sight.newest else ""
+
+
+def test_a_listing_is_believed_when_the_next_look_agrees_and_who_asked_is_woken() -> None:
+    async def scenario() -> None:
+        scene = Listing()
+        assert await scene.believed() == ""
+        await asyncio.sleep(POLL - 1)
+        assert await scene.believed() == ""
+        woken = len(scene.woken)
+        await asyncio.sleep(2)
+        assert await scene.believed() == "1"
+        assert len(scene.woken) == woken + 1
+        assert scene.asked == [0.0, POLL]
+        scene.letter = "b"
+        await asyncio.sleep(POLL)
+        assert await scene.believed() == "", "what lies there now must stand anew"
+        await asyncio.sleep(POLL)
+        assert await scene.believed() == "1"
+        await scene.follower.close()
+
+    run(scenario())
+
+
+def test_after_a_restart_the_stored_digest_needs_no_second_look() -> None:
+    async def scenario() -> None:
+        scene = Listing()
+        stored = ModelState(version="1", digest=f"sha256:{'a' * 64}", short_digest="", revision="a", since="")
+        assert await scene.believed(stored) == "1"
+        await scene.follower.close()
+
+    run(scenario())
+
+
+def test_looks_that_fail_while_a_listing_is_waited_for_are_not_repeated_faster() -> None:
+    async def scenario() -> None:
+        scene = Listing()
+        await scene.believed()
+        scene.fails = ModelNotFound("no")
+        await asyncio.sleep(10 * POLL)
+        assert len(scene.asked) <= 13
+        await scene.follower.close()
+
+    run(scenario())
