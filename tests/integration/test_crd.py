@@ -35,6 +35,9 @@ def make_mmm(name: str = "clip", **spec: Any) -> dict[str, Any]:
     }
 
 
+DIGEST = f"sha256:{'0' * 64}"
+
+
 def model(**fields: Any) -> dict[str, Any]:
     return {"model": {"uri": "s3://models/clip", "version": "1", **fields}}
 
@@ -60,7 +63,23 @@ REFUSED = {
     "uri that ends with a slash": (model(uri="s3://models/clip/"), "write s3://bucket/prefix"),
     "uri with an empty segment": (model(uri="s3://models//clip"), "write s3://bucket/prefix"),
     "uri that climbs": (model(uri="s3://models/../clip"), "uri must not contain '..': write the whole path"),
-    "uri with an upper-case bucket": (model(uri="s3://Models/clip"), "a bucket in lower case"),
+    "uri with an upper-case bucket": (model(uri="s3://Models/clip"), "a name in lower case"),
+    "uri of a claim with a trailing slash": (model(uri="pvc://models/", digest=DIGEST), "pvc://claim/path"),
+    "uri of an image with a tag": (model(uri="oci://registry/clip:1", digest=DIGEST), "oci://registry/repository"),
+    "a claim without a digest": (model(uri="pvc://models/clip"), "write digest, as `mmm publish`"),
+    "an image without a digest": (model(uri="oci://registry/clip"), "write digest, as `mmm publish`"),
+    "a claim that is followed": (
+        {"model": {"uri": "pvc://models/clip", "updatePolicy": "Auto"}},
+        "only a bucket can be followed",
+    ),
+    "a claim with an endpoint": (
+        {**model(uri="pvc://models", digest=DIGEST), "storage": {"endpoint": "http://s3:9000"}},
+        "this uri names none: remove storage",
+    ),
+    "an image with a cache": (
+        {**model(uri="oci://registry/clip", digest=DIGEST), **claim(claimName="a")},
+        "without a copy: remove cache",
+    ),
     "no version": ({"model": {"uri": "s3://models/clip"}}, "write the version to serve, or updatePolicy: Auto"),
     "a version beside the newest": (model(updatePolicy="Auto"), "follows the newest version: remove version"),
     "a digest beside the newest": (
@@ -234,6 +253,9 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "the newest version": {"model": {"uri": "s3://models/clip", "updatePolicy": "Auto"}},
     "a private CA": {"storage": {"caBundle": {"secretKeyRef": {"name": "trust", "key": "tls.crt"}}}},
     "a bucket without a prefix": model(uri="s3://models"),
+    "a claim": model(uri="pvc://models", digest=DIGEST),
+    "a directory on a claim": model(uri="pvc://models.shared/team/clip", digest=DIGEST),
+    "an image": model(uri="oci://registry.example:5000/team/clip-b32", digest=DIGEST),
     "nothing for now": {"suspend": True, "rollout": {"paused": True}},
     "arguments for a server of one's own": {"runtime": {"image": "own", "args": ["--verbose"]}},
     "a closed network": {"networkPolicy": {}},
@@ -381,7 +403,7 @@ def test_it_is_found_by_short_name_category_and_model(cluster: LocalCluster) -> 
 
 def test_kubectl_explains_every_field(cluster: LocalCluster) -> None:
     text = " ".join(cluster.kubectl("explain", "mmm.spec.model.uri").split())
-    assert "Where the versions of the model live: `s3://bucket/prefix`, without a trailing slash." in text
+    assert "Where the versions of the model live: `s3://bucket/prefix`; `pvc://claim/path`, on a claim" in text
     assert "<no description>" not in cluster.kubectl("explain", "mmm", "--recursive=false")
 
 

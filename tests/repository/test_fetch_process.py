@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import shutil
 import signal
 import socket
 import sys
@@ -186,3 +187,22 @@ async def test_it_says_on_a_page_how_far_it_is(container: Container, repository:
     assert process.returncode == 0, output
     assert any(0 < done < total for done, total in seen)
     assert len(visible(root)) == 1
+
+
+async def test_what_is_mounted_is_checked_where_it_is(
+    container: Container, repository: Repository, published: PublishedVersion, root: Path
+) -> None:
+    place = root / published.digest.removeprefix("sha256:")
+    shutil.copytree(repository.disk / "2", place)
+    mounted = {"MMM_SOURCE_URI": "", "MMM_MODEL_IN_PLACE": "true", "MMM_S3_ENDPOINT": "http://127.0.0.1:1"}
+    code, lines = await container.run(**mounted)
+    assert (code, lines[-1]["directory"]) == (0, str(place))
+    flip_byte(place / "model.safetensors", 2 * MIB)
+    code, _ = await container.run(**mounted)
+    assert (code, container.last_words()["reason"]) == (3, "DigestMismatch")
+
+
+async def test_without_a_source_it_says_so(container: Container) -> None:
+    code, _ = await container.run(MMM_SOURCE_URI="")
+    assert code == 2
+    assert "either MMM_SOURCE_URI or MMM_MODEL_IN_PLACE" in container.last_words()["message"]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from mmm_operator.api.conditions import REASONS, ConditionStatus, ConditionType, Finding, Reason
+from mmm_operator.api.source import mounted_source
 from mmm_operator.api.v1alpha1 import CacheType, Fallback
 from mmm_operator.diagnose import OWN_WORDS, has_fetched
 from mmm_operator.facts import Facts
@@ -176,9 +177,15 @@ def _resolved(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     if resolution is None:
         return None
     found = f"version {resolution.version} is {resolution.digest}"
+    if _is_mounted(facts):
+        return "True", Reason.RESOLVED, f"{found}: each pod checks that before it serves"
     if resolution.reason is not Reason.RESOLVED_WITHOUT_MANIFEST:
         return "True", Reason.RESOLVED, found
     return "True", resolution.reason, f"{found}; {UNVERIFIED}"
+
+
+def _is_mounted(facts: Facts) -> bool:
+    return facts.snapshot.mmm is not None and mounted_source(facts.snapshot.mmm.spec.model.uri) is not None
 
 
 def _not_on_volume(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
@@ -258,7 +265,7 @@ def _autoscaler(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _unheard(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     # Not looked yet: what an earlier process saw is still the best that is known.
-    if facts.snapshot.mmm is None or facts.snapshot.update is not None or facts.snapshot.moved:
+    if facts.snapshot.mmm is None or facts.snapshot.update is not None or facts.snapshot.moved or _is_mounted(facts):
         return None
     stored = (c for c in facts.snapshot.status.conditions if c.type == ConditionType.UPDATE_AVAILABLE)
     return next(((c.status, REASONS[c.reason], c.message) for c in stored if c.reason in REASONS), None)

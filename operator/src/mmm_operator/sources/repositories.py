@@ -1,12 +1,14 @@
 """The model repositories as `observe` wants them: the version to serve, and what else there is."""
 
 from mmm_operator.api.conditions import Reason
+from mmm_operator.api.source import mounted_source
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.snapshot import Key, Resolution, Update
 from mmm_operator.sources.follower import Follower, Heard
 from mmm_operator.sources.newest import follows, newest_resolution, serving, stored_refusal, update_of
 from mmm_operator.sources.plain import marked, pinned_resolution, unverified_states
+from mmm_operator.sources.question import Question
 from mmm_operator.sources.resolver import PATIENCE_SECONDS, Resolver
 
 
@@ -19,6 +21,9 @@ class Repositories:
 
     async def look(self, key: Key, mmm: MultimodalModel, status: Status) -> tuple[Resolution, Update | None]:
         """What is known now of the wanted version and of the others; never waits long, whatever the storage does."""
+        if mounted_source(mmm.spec.model.uri) is not None:
+            # Only pods can look into it: what the spec says is checked by each of them.
+            return Question.of(mmm).found(mmm.spec.model.digest or ""), None
         # What is said of a new object, or of a new spec, is said in one write; after a restart there is no hurry.
         new = mmm.metadata.generation != status.observed_generation
         patience = PATIENCE_SECONDS if new else 0.0

@@ -101,3 +101,9 @@ def test_what_is_known_at_the_first_look(
     *found, took = seen(mmm, status)
     assert tuple(found) == expected
     assert took == 0.0
+
+
+@pytest.mark.parametrize("uri", ["pvc://shared/clip", "oci://registry/clip"])
+def test_what_only_pods_can_look_into_is_what_the_spec_says(uri: str) -> None:
+    found = make_mmm(1, uri=uri, version="1", digest=TWO)
+    assert seen(found, Status()) == ("1", TWO, False, 0.0)
