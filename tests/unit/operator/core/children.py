@@ -124,6 +124,8 @@ EVERYTHING = (
     )
 )
 DRAFTS = {
+    "clip-cached": sample("clip-cached"),
+    "clip-image": sample("clip-image"),
     "clip": sample("clip"),
     "clip-gpu": sample("clip-gpu"),
     "clip-autoscaled": sample("clip-autoscaled"),
