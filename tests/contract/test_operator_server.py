@@ -100,11 +100,10 @@ def test_the_fetcher_understands_every_value(draft: Draft, clean: pytest.MonkeyP
             clean.setenv(item["name"], f"the-{item['name']}")
     settings, storage = load_fetch_settings()
     spec = draft.build().spec
-    assert (settings.uri, settings.version, settings.digest) == (
-        spec.model.uri,
-        spec.model.version,
-        draft.revision().digest,
-    )
+    assert (settings.version, settings.digest) == (spec.model.version, draft.revision().digest)
+    fetched = spec.model.uri.startswith("s3://")
+    assert (settings.uri, settings.in_place) == (spec.model.uri if fetched else "", not fetched)
+    assert settings.operations_port == names.PORT_OPERATIONS
     assert storage.endpoint == spec.storage.endpoint
     assert storage.addressing_style.value == spec.storage.addressing_style.value
     assert storage.insecure_skip_tls_verify == spec.storage.insecure_skip_tls_verify

@@ -32,7 +32,7 @@ class Server:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
         # A transport that was aborted closes its socket a moment later; the loop may end before.
-        for _ in range(3):
+        for _round in range(3):
             await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
