@@ -131,6 +131,25 @@ async def test_what_does_not_fit_makes_room_first_but_never_takes_the_version_be
     assert hexes(root) == {hex_of(published[2])}
 
 
+@pytest.mark.parametrize("retain", [0, 1])
+async def test_what_another_fetch_has_begun_makes_room_first(
+    repository: Repository, root: Path, monkeypatch: pytest.MonkeyPatch, retain: int
+) -> None:
+    (version,) = await versions(repository, 1)
+    begun, at_work = (root / f".partial-{digit * 64}" for digit in "01")
+    for partial in (begun, at_work):
+        partial.mkdir()
+        (partial / "weights").write_bytes(b"x")
+    descriptor = try_lock(root / f".lock-{'1' * 64}")
+    assert descriptor is not None
+    monkeypatch.setattr(room_module, "free_bytes", lambda root: 0 if begun.exists() else 5000)
+    try:
+        await repository.fetch(version, root, FetchOptions(retention=Retention(retain)))
+    finally:
+        os.close(descriptor)
+    assert (begun.exists(), at_work.exists()) == (False, True)
+
+
 async def test_a_volume_that_has_no_room_for_names_is_told_apart(
     repository: Repository, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

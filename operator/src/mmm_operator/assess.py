@@ -102,7 +102,7 @@ def _paused(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _movement(facts: Facts) -> Reason:
     if facts.step.held:
-        return Reason.DOWNLOADING
+        return Reason.DOWNLOADING if facts.prefetch else Reason.WAITING_FOR_VOLUME
     replacing = bool(facts.serving) and facts.serving != facts.target
     if replacing or any(pod_revision(pod) != facts.target for pod in facts.living):
         return Reason.ROLLING_OUT
@@ -267,8 +267,14 @@ def _unheard(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     # Not looked yet: what an earlier process saw is still the best that is known.
     if facts.snapshot.mmm is None or facts.snapshot.update is not None or facts.snapshot.moved or _is_mounted(facts):
         return None
-    stored = (c for c in facts.snapshot.status.conditions if c.type == ConditionType.UPDATE_AVAILABLE)
-    return next(((c.status, REASONS[c.reason], c.message) for c in stored if c.reason in REASONS), None)
+    listed = facts.snapshot.status.conditions
+    stored = next((c for c in listed if c.type == ConditionType.UPDATE_AVAILABLE and c.reason in REASONS), None)
+    if stored is None:
+        return None
+    resolution, latest = facts.snapshot.resolution, facts.snapshot.status.model.latest
+    if stored.reason == Reason.NEW_VERSION and latest and resolution and latest.version == resolution.version:
+        return "False", Reason.UP_TO_DATE, ""  # what was new then has been asked for since
+    return stored.status, REASONS[stored.reason], stored.message
 
 
 def _content_changed(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:

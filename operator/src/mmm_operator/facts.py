@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from mmm_operator.api.conditions import Reason
 from mmm_operator.diagnose import Evidence, Trouble, diagnose, diagnose_capacity
 from mmm_operator.prefetch import Prefetch
 from mmm_operator.rollout.step import Step
@@ -66,6 +67,8 @@ class Facts:
     @cached_property
     def trouble(self) -> Trouble | None:
         """The root cause of trouble in the target's pods, or in those that fetch it first."""
+        if self.step.held and self.prefetch is None:
+            return Trouble(Reason.VOLUME_FAILED, self.step.because)
         if self.step.held:
             return diagnose(self._evidence(self.snapshot.fetchers))
         return diagnose(self._evidence([pod for pod in self.snapshot.pods if pod_revision(pod) == self.target]))

@@ -23,6 +23,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 LABEL_MODEL = f"{GROUP}/model"
 LABEL_REVISION = f"{GROUP}/revision"
 LABEL_VERSION = f"{GROUP}/version"
+# A hash of the claim's name: pods that mount the same one have it in common.
+LABEL_VOLUME = f"{GROUP}/volume"
 
 ANNOTATION_DIGEST = f"{GROUP}/digest"
 # Hash of the manifest that we applied last: tells "we removed a field" from "somebody added one".

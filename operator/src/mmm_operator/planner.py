@@ -16,7 +16,7 @@ from mmm_operator.builders.service import build_service
 from mmm_operator.diagnose import fetching_pods, next_look
 from mmm_operator.drift import first_difference, with_applied_hash
 from mmm_operator.plan import Apply, Delete, Plan
-from mmm_operator.prefetch import Prefetch, has_failed, plan_prefetch, shared_volume
+from mmm_operator.prefetch import Prefetch, has_failed, is_on_one_node, missing_source, plan_prefetch, shared_volume
 from mmm_operator.report import report_events, report_status
 from mmm_operator.rollout.step import Step, held_step, next_step, paused_step, surplus_revisions
 from mmm_operator.settings import Settings
@@ -27,6 +27,8 @@ from mmm_operator.target import Target, choose_target, serving_revision
 UNREAD_SECONDS = 10.0
 # How far a fetch is, is read and told this often.
 PROGRESS_SECONDS = 10.0
+# Claims of users are not watched.
+UNSEEN_SECONDS = 15.0
 # Why a Job has no pod, only events say.
 JOB_EVENTS_SECONDS = 15.0
 
@@ -66,9 +68,11 @@ def _choose_step(
 ) -> Step:
     paused = snapshot.mmm is not None and snapshot.mmm.spec.rollout.paused
     step = (paused_step if paused else next_step)(target.id, serving, wanted, states)
-    if step.paused or prefetch is None or not prefetch.holds:
+    because = missing_source(snapshot, target, states, wanted)
+    if prefetch is not None and prefetch.holds:
+        because = f"Job {prefetch.job} brings the model to its claim; no pod is touched before"
+    if step.paused or not because:
         return step
-    because = f"Job {prefetch.job} brings the model to its claim; no pod is touched before"
     return held_step(target.id, serving, wanted, states, because)
 
 
@@ -96,6 +100,8 @@ def _waits(facts: Facts, now: datetime) -> Iterator[float]:
         yield max(1.0, (facts.goal.due - now).total_seconds())
     if (look := next_look((*facts.snapshot.pods, *facts.snapshot.fetchers), now)) is not None:
         yield look
+    if facts.step.held and facts.prefetch is None:
+        yield UNSEEN_SECONDS
     yield from _fetch_waits(facts, now)
 
 
@@ -148,7 +154,7 @@ def _children(
     if spec.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM and spec.cache.claim_template is not None:
         yield build_claim(mmm, spec.cache.claim_template)
     yield build_service(mmm)
-    if needs_disruption_budget(spec):
+    if _needs_budget(snapshot):
         yield build_disruption_budget(mmm)
     if spec.network_policy is not None:
         yield build_network_policy(mmm, spec.network_policy)
@@ -157,10 +163,15 @@ def _children(
         yield build_prefetch_job(mmm, revision, settings, prefetch.job, volume, prefetch.live)
     if revision is not None and revision.id in step.sizes:
         live = next((item for item in snapshot.of_kind("Deployment") if revision_id(item) == revision.id), None)
-        size, together = step.sizes[revision.id], volume.on_one_node
-        yield build_deployment(mmm, revision, size, settings, live, beside=together)
+        yield build_deployment(mmm, revision, step.sizes[revision.id], settings, live, volume)
     if spec.autoscaling is not None and not spec.suspend:
         yield build_autoscaler(mmm, spec.autoscaling)
+
+
+def _needs_budget(snapshot: Snapshot) -> bool:
+    """Whether evictions have to be held back: where all pods must be on one node, its drain takes all of them."""
+    spec = snapshot.mmm.spec if snapshot.mmm else None
+    return spec is not None and needs_disruption_budget(spec) and not is_on_one_node(spec, snapshot.claim)
 
 
 def _apply(manifest: Manifest, live: Manifest | None) -> Apply | None:
@@ -184,8 +195,9 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
         yield from (_delete(item, "autoscaling is off") for item in snapshot.of_kind("HorizontalPodAutoscaler"))
     if mmm.spec.network_policy is None:
         yield from (_delete(item, "it is not asked for any more") for item in snapshot.of_kind("NetworkPolicy"))
-    if not needs_disruption_budget(mmm.spec):
-        yield from (_delete(item, "one pod needs no budget") for item in snapshot.of_kind("PodDisruptionBudget"))
+    if not _needs_budget(snapshot):
+        why = "one node has all pods" if needs_disruption_budget(mmm.spec) else "one pod needs no budget"
+        yield from (_delete(item, why) for item in snapshot.of_kind("PodDisruptionBudget"))
     yield from _delete_jobs(facts)
     remembered = snapshot.status.model.current, snapshot.status.model.previous
     served = [item.revision for item in remembered if item]

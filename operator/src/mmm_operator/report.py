@@ -59,7 +59,7 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
         ready_summary=f"{ready}/{facts.wanted}",
         model=model,
         rollout=_report_rollout(facts, moment),
-        fetch=_report_fetch(snapshot),
+        fetch=_report_fetch(facts),
         acceleration=_acceleration(accelerated) if accelerated else old.acceleration,
         load_seconds=_load_seconds(accelerated) if accelerated else old.load_seconds,
         resolved=Resolved(server_image=image) if image and not _names_image(snapshot) else old.resolved,
@@ -197,17 +197,28 @@ def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | N
     )
 
 
-def _report_fetch(snapshot: Snapshot) -> FetchStatus | None:
-    """How far the pod is that has the most before it: the others need not wait for less."""
+def _report_fetch(facts: Facts) -> FetchStatus | None:
+    """How far the pod is that has the most before it: the others need not wait for less.
+
+    Of a Job that is at it, the most that has ever arrived: one that begins anew makes no progress before it is there.
+    """
+    snapshot, held = facts.snapshot, facts.step.held
     reports = [report for report in snapshot.fetches.values() if report.total_bytes]
     last = min(reports, key=lambda report: (report.done_bytes - report.total_bytes, report.total_bytes), default=None)
+    before = snapshot.status.fetch if held and _same_target(facts) else None
     if last is None:
-        return None
-    return FetchStatus(downloaded_bytes=min(last.done_bytes, last.total_bytes), total_bytes=last.total_bytes)
+        return before
+    most = before.downloaded_bytes if before and before.total_bytes == last.total_bytes else 0
+    return FetchStatus(downloaded_bytes=max(most, min(last.done_bytes, last.total_bytes)), total_bytes=last.total_bytes)
 
 
-def _fetch_summary(snapshot: Snapshot) -> str:
-    fetch = _report_fetch(snapshot)
+def _same_target(facts: Facts) -> bool:
+    target = facts.snapshot.status.model.target
+    return (target.revision if target else "") == facts.target
+
+
+def _fetch_summary(facts: Facts) -> str:
+    fetch = _report_fetch(facts)
     return f"Fetching {100 * fetch.downloaded_bytes // fetch.total_bytes}%" if fetch else "Fetching"
 
 
@@ -217,7 +228,7 @@ def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
     replacing = bool(facts.target) and facts.serving != facts.target and bool(facts.serving)
     moving = f"{updated}/{facts.wanted}{' Paused' if facts.step.paused else ''}" if replacing else ""
     return RolloutStatus(
-        summary=_fetch_summary(facts.snapshot) if facts.step.held else moving,
+        summary=_fetch_summary(facts) if facts.step.held else moving,
         message="" if done else one_line(facts.because, 1024),
         updated=updated,
         total=facts.wanted,
@@ -229,10 +240,15 @@ def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
 def _progress_at(facts: Facts, updated: int, moment: str) -> str:
     status = facts.snapshot.status
     existing = facts.goal.existing if facts.goal else 0
-    same_target = status.model.target is not None and status.model.target.revision == facts.target
-    before = status.rollout.updated, status.updated_replicas, status.fetch
-    stood_still = same_target and before == (updated, existing, _report_fetch(facts.snapshot))
+    before = status.rollout.updated, status.updated_replicas, _arrived(status.fetch)
+    # What was held in one look may be let go in the next: then nothing is fetched any more.
+    arrived = max(_arrived(status.fetch), _arrived(_report_fetch(facts)))
+    stood_still = _same_target(facts) and before == (updated, existing, arrived)
     return (status.rollout.last_progress_at or moment) if stood_still else moment
+
+
+def _arrived(fetch: FetchStatus | None) -> int:
+    return fetch.downloaded_bytes if fetch else 0
 
 
 def _report_failures(snapshot: Snapshot, moment: str) -> tuple[LastFailure, ...]:

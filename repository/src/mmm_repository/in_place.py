@@ -6,7 +6,8 @@ from pathlib import Path
 
 from mmm_repository.artifacts import check_name
 from mmm_repository.errors import IncompleteUpload, UnsafeArtifact
-from mmm_repository.manifest import MANIFEST_NAME, check_digest, parse_manifest
+from mmm_repository.listing import check_identity
+from mmm_repository.manifest import MANIFEST_NAME
 from mmm_repository.paths import shown
 from mmm_repository.progress import OnProgress, Phase, ProgressMeter, ignore_progress
 from mmm_repository.slot import slot_of
@@ -27,8 +28,7 @@ def verify_in_place(root: Path, digest: str, progress: OnProgress = ignore_progr
                 "There is no manifest.json beside the model. Make the version with `mmm publish DIR DIRECTORY`, which "
                 "writes one, and put that on the claim or into the image."
             )
-        check_digest(content, digest)
-        manifest = parse_manifest(content)
+        manifest = check_identity(content, digest)
         check_nothing_else(directory, {entry.path for entry in manifest.files})
         meter = ProgressMeter(progress, Phase.VERIFY, manifest.total_bytes)
         for entry in manifest.files:

@@ -63,10 +63,10 @@ def drop(slot: Slot) -> bool:
         return is_free
 
 
-def drop_stale(current: Slot) -> None:
-    """Remove what interrupted fetches of other versions left long ago."""
+def drop_stale(current: Slot, seconds: float = STALE_SECONDS) -> None:
+    """Remove what interrupted fetches of other versions left so long ago, unless somebody works on it now."""
     for slot in slots_in(current.root, PARTIAL_PREFIX):
-        if slot == current or time.time() - newest_change(slot.partial) < STALE_SECONDS:
+        if slot == current or time.time() - newest_change(slot.partial) < seconds:
             continue
         with lock_if_free(slot.lock) as is_free:
             if is_free:

@@ -2,7 +2,7 @@
 
 from mmm_repository.errors import ModelTooLarge, NoSpace
 from mmm_repository.manifest import Manifest
-from mmm_repository.retention import Retention, collect
+from mmm_repository.retention import Retention, collect, drop_stale
 from mmm_repository.slot import Slot
 from mmm_repository.volume import free_bytes, free_files
 
@@ -15,6 +15,9 @@ def make_room(slot: Slot, manifest: Manifest, max_bytes: int, retention: Retenti
             f"The model has {readable(total)}, the limit is {readable(max_bytes)}. Raise the cache's size limit."
         )
     lack = lacking(slot, manifest)
+    if lack:  # what was begun and is not at work now can be fetched anew
+        drop_stale(slot, 0.0)
+        lack = lacking(slot, manifest)
     # The version that serves now is removed by nobody before the new one is there, even where one is all to retain.
     if lack and collect(slot, retention, others=max(1, retention.versions - 1)):
         lack = lacking(slot, manifest)

@@ -63,7 +63,7 @@ def listed(found: dict[str, ObjectStat]) -> Listing:
 
 async def judge(store: Store, address: Address, version: str, listing: Listing, before: Plain | None = None) -> Plain:
     """The version, and what is wrong with it; `before` saves the requests where nothing has changed since."""
-    if before is not None and before.digest == listing.digest:
+    if before is not None and before.digest == listing.digest and before.trouble is None:
         return before
     try:
         await check_whole(store, address.version_key(version), listing)

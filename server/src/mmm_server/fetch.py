@@ -7,6 +7,7 @@ the operator shows to the user. How far a fetch has come stands in its log and i
 import asyncio
 import logging
 import signal
+import threading
 import time
 from enum import StrEnum
 from pathlib import Path
@@ -194,9 +195,32 @@ async def fetch_version(settings: FetchSettings, storage: StorageOptions) -> Non
 async def have_version(settings: FetchSettings, storage: StorageOptions, progress: OnProgress) -> Path:
     """The directory of the version: fetched, or found where it is mounted."""
     if settings.in_place:
-        return await asyncio.to_thread(verify_in_place, settings.root, settings.digest, progress)
+        return await verified_in_place(settings, progress)
     options = settings.options(progress)
     return await fetch(settings.uri, settings.version, settings.digest, settings.root, storage, options)
+
+
+async def verified_in_place(settings: FetchSettings, progress: OnProgress) -> Path:
+    """The directory of a version that is mounted. When cancelled, ends with the block that is being hashed."""
+    stopped = threading.Event()
+
+    def listen(now: Progress) -> None:
+        if stopped.is_set():
+            raise Stopped
+        progress(now)
+
+    check = asyncio.ensure_future(asyncio.to_thread(verify_in_place, settings.root, settings.digest, listen))
+    try:
+        return await asyncio.shield(check)
+    except asyncio.CancelledError:
+        stopped.set()
+        await asyncio.wait([check])
+        check.exception()
+        raise
+
+
+class Stopped(Exception):
+    """Nobody waits for the outcome any more."""
 
 
 class ProgressLog:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -61,10 +62,21 @@ def served(page: ProgressPage, port: int, host: str = "") -> Iterator[int]:
 
 
 class Server(ThreadingHTTPServer):
-    """A thread for each request, none of which is waited for at the end."""
+    """A thread for each request, none of which is waited for at the end. Without a host on IPv4 and IPv6."""
 
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._dual = not address[0] and socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if self._dual else socket.AF_INET
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Take the address."""
+        if self._dual:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 def handler_of(page: ProgressPage) -> type[BaseHTTPRequestHandler]:

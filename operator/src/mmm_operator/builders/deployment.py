@@ -5,9 +5,12 @@ from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
 from mmm_operator.builders.built import Built, read_built, take_as_built
 from mmm_operator.builders.metadata import build_metadata
 from mmm_operator.builders.pod import build_pod_template
+from mmm_operator.builders.together import SharedVolume
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest, revision_id
+
+NO_VOLUME = SharedVolume()
 
 
 def build_deployment(
@@ -16,17 +19,16 @@ def build_deployment(
     replicas: int,
     settings: Settings,
     live: Manifest | None,
-    *,
-    beside: bool = False,
+    volume: SharedVolume = NO_VOLUME,
 ) -> Manifest:
-    """The Deployment of `revision` at `replicas` pods; `beside` keeps them all on one node.
+    """The Deployment of `revision` at `replicas` pods, which mount `volume` if there is one.
 
     A revision names everything that its pods run, so a `live` Deployment keeps the template that it was built
     with, by whatever version of this operator: an upgrade of the operator restarts no pod.
     """
     times = (mmm.spec.rollout.min_ready_seconds, mmm.spec.rollout.progress_deadline_seconds)
     before = read_built(live)
-    template = None if before else build_pod_template(mmm, revision, settings, beside=beside)
+    template = None if before else build_pod_template(mmm, revision, settings, volume)
     built = before.timed(*times) if before else Built(template or {}, *times)
     origin = names.IMAGE_FROM_SPEC if mmm.spec.runtime.image is not None else ""
     return _build(mmm.metadata, revision.id, built, replicas, origin)

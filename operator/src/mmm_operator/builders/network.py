@@ -12,7 +12,9 @@ DNS = 53
 
 
 def build_network_policy(mmm: MultimodalModel, policy: NetworkPolicy) -> Manifest:
-    """A policy over all server pods: requests from the clients alone, and nothing out but DNS and the object store.
+    """A policy over all pods of the model, those that fetch too.
+
+    Requests come from the clients alone, and nothing goes out but to DNS and the object store.
 
     The operator and whoever collects metrics reach their port from everywhere: a policy cannot name the operator's
     namespace without knowing it, and that port serves nothing but figures. Probes come from the node, which no
@@ -24,7 +26,7 @@ def build_network_policy(mmm: MultimodalModel, policy: NetworkPolicy) -> Manifes
         "kind": "NetworkPolicy",
         "metadata": build_metadata(mmm.metadata, mmm.metadata.name),
         "spec": {
-            "podSelector": {"matchLabels": names.pod_selector(mmm.metadata.name)},
+            "podSelector": {"matchLabels": {names.LABEL_MODEL: mmm.metadata.name}},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [
                 {"from": clients, "ports": [_port(names.PORT_HTTP)]},

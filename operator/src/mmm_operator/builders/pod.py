@@ -14,7 +14,7 @@ from mmm_operator.builders.environment import (
 )
 from mmm_operator.builders.models import build_model_mount, build_model_volume
 from mmm_operator.builders.overlay import RESTRICTED, apply_overlay, place_as
-from mmm_operator.builders.together import SharedVolume, keep_together
+from mmm_operator.builders.together import SharedVolume, bind_to_volume
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
@@ -27,13 +27,8 @@ FETCH_GRACE_SECONDS = 10
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
 
 
-def build_pod_template(
-    mmm: MultimodalModel, revision: Revision, settings: Settings, *, beside: bool = False
-) -> Manifest:
-    """The pod template of one revision; allowed by the `restricted` Pod Security Standard.
-
-    `beside` keeps all pods of the model on one node, since only one can mount its claim.
-    """
+def build_pod_template(mmm: MultimodalModel, revision: Revision, settings: Settings, volume: SharedVolume) -> Manifest:
+    """The pod template of one revision; allowed by the `restricted` Pod Security Standard."""
     name, overlay = mmm.metadata.name, mmm.spec.pod_template
     selector = names.revision_selector(name, revision.id)
     labels = {**names.child_labels(name), **selector, names.LABEL_VERSION: revision.version}
@@ -48,7 +43,7 @@ def build_pod_template(
         },
     }
     merged = apply_overlay(template, overlay, selector) if overlay else template
-    return keep_together(merged, name) if beside else merged
+    return bind_to_volume(merged, volume)
 
 
 def build_fetch_template(
@@ -69,7 +64,7 @@ def build_fetch_template(
         },
     }
     merged = place_as(template, overlay) if overlay else template
-    return keep_together(merged, name) if volume.on_one_node else merged
+    return bind_to_volume(merged, volume)
 
 
 def _build_pod_spec(mmm: MultimodalModel, revision: Revision) -> Manifest:

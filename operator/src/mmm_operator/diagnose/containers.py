@@ -186,8 +186,10 @@ def _failures(pod: Manifest) -> Iterator[tuple[str, Manifest]]:
 
 def _failure(status: Manifest) -> Manifest | None:
     state, before = status.get("state") or {}, status.get("lastState") or {}
-    # An init container that has done its work is ready too, however often it failed before.
-    if status.get("ready") or _exit_code(state) == 0:
+    # An init container that has done its work is ready too, however often it failed before. A fetcher in a Job is
+    # ready while it tries: of how it failed before, that says nothing.
+    healed = status.get("ready") and (status["name"] != names.CONTAINER_FETCHER or not state.get("running"))
+    if healed or _exit_code(state) == 0:
         return None
     if _exit_code(state):
         return _terminated(state)

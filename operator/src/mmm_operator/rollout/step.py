@@ -63,7 +63,8 @@ def paused_step(target: str, current: str, wanted: int, revisions: Sequence[Revi
 
 def held_step(target: str, current: str, wanted: int, revisions: Sequence[RevisionState], because: str) -> Step:
     """The step while the target may not begin yet: what serves is healed and resized, and nothing else moves."""
-    known = {revision.revision for revision in revisions}
+    # One that is at zero, because nothing was wanted, stays there: it would take what the target will need.
+    known = {revision.revision for revision in revisions if revision.wanted or revision.existing}
     serves = current in known and current != target
     still = {revision.revision: min(revision.wanted, wanted) for revision in revisions}
     sizes = _standing_still(current, wanted, revisions) if serves else still

@@ -22,6 +22,7 @@ class Repositories:
     async def look(self, key: Key, mmm: MultimodalModel, status: Status) -> tuple[Resolution, Update | None]:
         """What is known now of the wanted version and of the others; never waits long, whatever the storage does."""
         if mounted_source(mmm.spec.model.uri) is not None:
+            self._follower.forget(key)
             # Only pods can look into it: what the spec says is checked by each of them.
             return Question.of(mmm).found(mmm.spec.model.digest or ""), None
         # What is said of a new object, or of a new spec, is said in one write; after a restart there is no hurry.

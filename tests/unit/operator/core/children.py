@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from mmm_operator.planner import plan
+from mmm_operator.prefetch import claim_to_read
 from mmm_operator.snapshot import Manifest
 from tests.unit.operator.core.build import NOW, SETTINGS, Draft, make_mmm, make_snapshot
 from tests.unit.operator.core.stored import as_stored, completed
@@ -17,12 +18,20 @@ SAMPLES = ROOT / "manifests" / "samples"
 
 def children_of(draft: Draft) -> dict[str, Manifest]:
     """Everything that is created for `draft`: by the first plan, and once the model is on its claim."""
-    first = plan(make_snapshot(draft), SETTINGS, NOW).apply
+    claim = shared_claim() if claim_to_read(draft.build().spec) else None
+    first = plan(make_snapshot(draft, claim=claim), SETTINGS, NOW).apply
     stored = [as_stored(step.manifest, None) for step in first]
     fetched = [completed(item) if item["kind"] == "Job" else item for item in stored]
-    then = plan(make_snapshot(draft, fetched), SETTINGS, NOW).apply
+    then = plan(make_snapshot(draft, fetched, claim=claim), SETTINGS, NOW).apply
     assert all(step.create for step in (*first, *then))
     return copy.deepcopy({step.manifest["kind"]: step.manifest for step in (*first, *then)})
+
+
+def shared_claim(*modes: str) -> Manifest:
+    """A claim that the user made; without `modes` any number of nodes can mount it."""
+    meta = {"name": "shared", "namespace": "shop", "uid": "u"}
+    spec = {"accessModes": list(modes or ("ReadWriteMany",))}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
 
 
 def pod_of(draft: Draft) -> Manifest:

@@ -389,6 +389,16 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         ),
         {"UpdateAvailable": ("True", "NewVersion")},
     ),
+    (
+        "what was new for the process before is wanted now",
+        make_snapshot(
+            NEXT,
+            [make_deployment(NEXT, 2)],
+            serving_pods(NEXT, 2),
+            status=status_of(settled(update=Update(latest=("2", digest_of("2")), newer="2"))),
+        ),
+        {"UpdateAvailable": ("False", "UpToDate")},
+    ),
 ]
 
 

@@ -3,11 +3,11 @@
 import pytest
 
 from mmm_operator import names
-from mmm_operator.planner import plan
+from mmm_operator.planner import UNSEEN_SECONDS, plan
 from mmm_operator.snapshot import Manifest
 from tests.unit.operator.core.build import NOW, SETTINGS, Draft, digest_of, make_mmm, make_snapshot
-from tests.unit.operator.core.children import children_of, container_of, environment_of, pod_of
-from tests.unit.operator.core.test_prefetch import own, together
+from tests.unit.operator.core.children import children_of, container_of, environment_of, pod_of, shared_claim
+from tests.unit.operator.core.test_prefetch import together
 
 DIGEST = digest_of("1")
 PLACE = f"/models/{DIGEST.removeprefix('sha256:')}"
@@ -53,9 +53,18 @@ def test_it_is_checked_and_nothing_is_fetched(draft: Draft) -> None:
 
 @pytest.mark.parametrize(("mode", "one_node"), [("ReadWriteOnce", True), ("ReadOnlyMany", False)])
 def test_a_claim_that_one_node_can_mount_is_used_on_one_node(mode: str, one_node: bool) -> None:
-    made = plan(make_snapshot(ON_CLAIM, claim=own(accessModes=[mode])), SETTINGS, NOW).apply
+    made = plan(make_snapshot(ON_CLAIM, claim=shared_claim(mode)), SETTINGS, NOW).apply
     template = next(step.manifest["spec"]["template"] for step in made if step.manifest["kind"] == "Deployment")
     assert bool(together(template)) is one_node
+
+
+def test_before_the_claim_is_there_nothing_is_built() -> None:
+    found = plan(make_snapshot(ON_CLAIM), SETTINGS, NOW)
+    assert "Deployment" not in {step.manifest["kind"] for step in found.apply}
+    assert found.requeue_after == UNSEEN_SECONDS, "claims of users are not watched"
+    assert found.status is not None
+    ready = next(item for item in found.status.conditions if item.type == "Ready")
+    assert (ready.reason, "no claim shared" in ready.message) == ("VolumeFailed", True)
 
 
 def test_it_says_that_the_pods_check() -> None:

@@ -25,6 +25,7 @@ from tests.unit.operator.core.build import (
     make_snapshot,
     serving_pods,
 )
+from tests.unit.operator.core.children import shared_claim
 from tests.unit.operator.core.cluster import Cluster
 from tests.unit.operator.core.stored import as_stored
 from tests.unit.operator.core.test_convergence import (
@@ -48,12 +49,6 @@ def on(mode: str, **more: Any) -> Draft:
     return CLIP.having(cache={**CLAIM, "claimTemplate": {"size": "1Gi", "accessMode": mode}, **more})
 
 
-def own(**claim: Any) -> Manifest:
-    """A claim that the user made."""
-    meta = {"name": "shared", "namespace": "shop", "uid": "u"}
-    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim}
-
-
 OWN = CLIP.having(cache={"type": "PersistentVolumeClaim", "claimName": "shared", "claimTemplate": None})
 
 
@@ -70,7 +65,9 @@ def made_by(snapshot: Snapshot) -> dict[str, Manifest]:
 def fetcher(job: Manifest, state: Manifest, name: str = "clip-fetch-pod", ip: str = "10.0.0.9") -> Manifest:
     """A pod of the Job, whose one container is in this state."""
     template = job["spec"]["template"]
-    meta = {**template["metadata"], "name": name, "namespace": "shop", "uid": f"uid-{name}", "creationTimestamp": BORN}
+    labels = {**template["metadata"]["labels"], "batch.kubernetes.io/job-name": job["metadata"]["name"]}
+    meta = {**template["metadata"], "labels": labels, "name": name, "namespace": "shop", "uid": f"uid-{name}"}
+    meta["creationTimestamp"] = BORN
     status = {"phase": "Running", "podIP": ip, "conditions": [{"type": "PodScheduled", "status": "True"}]}
     container = {"name": names.CONTAINER_FETCHER, "state": state, "lastState": {}, "ready": "running" in state}
     return {"metadata": meta, "spec": template["spec"], "status": {**status, "containerStatuses": [container]}}
@@ -188,6 +185,31 @@ def test_any_world_on_a_claim_keeps_the_promises_and_comes_to_rest(script: list[
     assert cluster.serving() == cluster.draft.build().spec.replicas
 
 
+def test_what_was_at_zero_when_the_target_changed_stays_there() -> None:
+    cluster = Cluster(CLIP)
+    cluster.settle()
+    cluster.suspend(1)
+    cluster.settle()
+    cluster.storage = False
+    cluster.version("2")
+    cluster.suspend(0)
+    for _ in range(5):
+        cluster.round()
+    assert cluster.pods == [], "they would take the devices that the target needs"
+    cluster.storage = True
+    cluster.settle()
+    assert {pod.version for pod in cluster.pods} == {"2"}
+
+
+def test_a_container_that_others_put_into_the_pod_keeps_nobody_waiting() -> None:
+    job = job_of(CLIP)
+    done = fetcher(job, exited(0, reason="Completed"))
+    proxy = {"name": "proxy", "state": RUNNING, "lastState": {}, "ready": True}
+    done["status"]["containerStatuses"].append(proxy)
+    found = plan(make_snapshot(CLIP, [job], fetchers=(done,)), SETTINGS, NOW)
+    assert "Deployment" in {step.manifest["kind"] for step in found.apply}
+
+
 # What the Job is
 
 
@@ -203,6 +225,9 @@ def test_the_name_stands_for_what_is_fetched_and_how() -> None:
         CLIP.having(runtime={"image": "registry/own:2"}),
         CLIP.having(serviceAccountName="models"),
         CLIP.having(podTemplate={"spec": {"nodeSelector": {"zone": "a"}}}),
+        CLIP.having(podTemplate={"metadata": {"annotations": {"sidecar.example/inject": "false"}}}),
+        CLIP.having(runtime={"imagePullPolicy": "Never"}),
+        CLIP.on_gpu(1),
         OWN,
     ]
     assert len({name(draft) for draft in (CLIP, *others)}) == 1 + len(others)
@@ -258,6 +283,23 @@ def together(template: Manifest) -> list[Manifest]:
     return found
 
 
+def test_another_volume_binds_nobody_to_the_node_of_the_old_one() -> None:
+    def volume(draft: Draft, claim: str) -> str:
+        template = job_of(draft.having(cache={"claimName": claim}), claim=shared_claim("ReadWriteOnce"))["spec"][
+            "template"
+        ]
+        (term,) = together(template)
+        assert term["labelSelector"]["matchLabels"].items() <= template["metadata"]["labels"].items()
+        return str(term["labelSelector"]["matchLabels"])
+
+    assert volume(OWN, "a") == volume(OWN.version("2"), "a") != volume(OWN, "b")
+
+
+def test_where_one_node_has_all_pods_its_drain_is_not_blocked() -> None:
+    assert "PodDisruptionBudget" in made_by(make_snapshot(on("ReadWriteMany")))
+    assert "PodDisruptionBudget" not in made_by(make_snapshot(on("ReadWriteOnce")))
+
+
 @pytest.mark.parametrize(("mode", "one_node"), [("ReadWriteOnce", True), ("ReadWriteMany", False)])
 def test_what_one_node_can_mount_is_used_on_one_node(mode: str, one_node: bool) -> None:
     cluster = Cluster(on(mode))
@@ -285,10 +327,11 @@ def test_an_affinity_of_the_users_stays_beside_ours() -> None:
         (["ReadWriteOncePod"], "Deployment", False),
         (["ReadOnlyMany"], "Deployment", False),
         (["ReadOnlyMany", "ReadWriteMany"], "Job", False),
+        (["ReadOnlyMany", "ReadWriteOnce"], "Job", True),
     ],
 )
 def test_a_claim_of_the_users_is_used_as_it_can_be(modes: list[str], made: str, one_node: bool) -> None:
-    found = made_by(make_snapshot(OWN, claim=own(accessModes=modes)))
+    found = made_by(make_snapshot(OWN, claim=shared_claim(*modes)))
     assert {"Job", "Deployment"} & found.keys() == {made}
     assert bool(together(found[made]["spec"]["template"])) is one_node
     assert "PersistentVolumeClaim" not in found
@@ -309,6 +352,29 @@ def status_of(snapshot: Snapshot) -> Status:
 def says(status: Status, kind: str) -> tuple[str, str]:
     found = next(item for item in status.conditions if item.type == kind)
     return found.status, found.reason
+
+
+def test_the_reason_stays_while_it_is_tried_again() -> None:
+    job = job_of(CLIP)
+    trying = fetcher(job, RUNNING)
+    trying["status"]["containerStatuses"][0]["lastState"] = last_words("EndpointUnreachable", "no answer", 1)
+    status = status_of(make_snapshot(CLIP, [job], fetchers=(trying,)))
+    assert says(status, "Ready") == ("False", "EndpointUnreachable")
+
+
+def test_beginning_anew_is_no_progress() -> None:
+    deadline = timedelta(seconds=CLIP.build().spec.rollout.progress_deadline_seconds)
+    seen = held(RUNNING, fetches={"clip-fetch-pod": FetchReport(60, 120)})
+    status = status_of(seen)
+    for minute, report in enumerate(
+        [{}, {"clip-fetch-pod": FetchReport(10, 120)}, {"clip-fetch-pod": FetchReport(60, 120)}]
+    ):
+        again = replace(seen, status=status, fetches=report)
+        status = plan(again, SETTINGS, NOW + timedelta(minutes=minute + 1)).status or status
+        assert status.fetch == FetchStatus(downloaded_bytes=60, total_bytes=120)
+    late = plan(replace(seen, status=status, fetches={}), SETTINGS, NOW + deadline * 1.1).status
+    assert late is not None
+    assert says(late, "Stalled") == ("True", "ProgressDeadlineExceeded")
 
 
 @pytest.mark.parametrize("reason", ["AccessDenied", "DigestMismatch", "NoSpace", "UnsafeArtifact"])

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from mmm_operator.api.conditions import Condition
+from mmm_operator.api.conditions import Condition, Reason
 from mmm_operator.api.status import Status
 from mmm_operator.plan import Event, Plan
 from mmm_operator.planner import UNREAD_SECONDS, plan
 from mmm_operator.report import report_events, timestamp
-from mmm_operator.snapshot import Manifest, Snapshot
+from mmm_operator.snapshot import Manifest, Resolution, Snapshot
 from tests.unit.operator.core.build import (
     IMAGE,
     NOW,
@@ -27,6 +27,7 @@ from tests.unit.operator.core.build import (
     serving_pods,
 )
 from tests.unit.operator.core.cluster import BAD, MISSING, Cluster
+from tests.unit.operator.core.stored import as_stored
 
 CLIP = make_mmm().replicas(2)
 PODS = serving_pods(CLIP, 2)
@@ -331,3 +332,12 @@ def test_the_life_of_a_model_in_events() -> None:
         "UpdateBlocked",
         "VersionNotFound",
     ]
+
+
+def test_an_object_that_cannot_be_resolved_costs_one_write() -> None:
+    unresolved = Resolution("s3://models/clip", "1", reason=Reason.ACCESS_DENIED, message="no")
+    snapshot = make_snapshot(make_mmm(), resolution=unresolved)
+    first = plan(snapshot, SETTINGS, NOW)
+    children = [as_stored(step.manifest, None) for step in first.apply]
+    later = make_snapshot(make_mmm(), children, resolution=unresolved, status=first.status)
+    assert plan(later, SETTINGS, NOW + timedelta(minutes=5)).writes == 0
