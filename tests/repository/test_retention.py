@@ -138,7 +138,7 @@ async def test_what_another_fetch_has_begun_makes_room_first(
     (version,) = await versions(repository, 1)
     begun, at_work = (root / f".partial-{digit * 64}" for digit in "01")
     for partial in (begun, at_work):
-        partial.mkdir()
+        partial.mkdir(parents=True)
         (partial / "weights").write_bytes(b"x")
     descriptor = try_lock(root / f".lock-{'1' * 64}")
     assert descriptor is not None
