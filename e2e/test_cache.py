@@ -32,8 +32,11 @@ def test_a_job_brings_each_version_before_any_pod_is_touched(stage: Stage, model
 
 
 def the_job_came_first(models: Models) -> None:
-    (job,), (pod,) = models.jobs("clip"), models.pods("clip")
-    assert job["status"]["completionTime"] <= pod["metadata"]["creationTimestamp"]
+    (fetcher,), (pod,) = models.fetchers("clip"), models.pods("clip")
+    (container,) = fetcher["status"]["containerStatuses"]
+    ended = container["state"]["terminated"]
+    assert ended["exitCode"] == 0
+    assert ended["finishedAt"] <= pod["metadata"]["creationTimestamp"]
     cached = models.condition("clip", "ModelCached")
     assert (cached["status"], cached["reason"]) == ("True", "Cached")
     assert "ReadWriteOnce" in cached["message"]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mmm_operator import names
-from mmm_operator.api.conditions import Condition, ConditionStatus, ConditionType, Finding, Reason, merge_conditions
+from mmm_operator.api.conditions import Condition, ConditionType, Reason
 from mmm_operator.api.status import Status
 from mmm_operator.diagnose import OWN_WORDS
 from mmm_operator.planner import plan
@@ -468,41 +468,3 @@ def test_trouble_in_pods_of_another_revision_is_not_the_target_s() -> None:
     old = make_pod(CLIP, "old").failed(SERVER, exited(1)).build()
     snapshot = make_snapshot(NEXT, [make_deployment(NEXT, 2)], [*serving_pods(NEXT, 2), old])
     assert conditions(snapshot)["Degraded"].reason == "AsAsked"
-
-
-def test_times_move_only_when_the_status_flips() -> None:
-    first = merge_conditions((), [finding("False", Reason.STARTING)], 1, "t1")
-    second = merge_conditions(first, [finding("False", Reason.SCALING, "other")], 2, "t2")
-    third = merge_conditions(second, [finding("True", Reason.READY)], 2, "t3")
-    assert [c.last_transition_time for c in (*first, *second, *third)] == ["t1", "t1", "t3"]
-    assert [(c.reason, c.observed_generation) for c in (*first, *second, *third)] == [
-        ("Starting", 1),
-        ("Scaling", 2),
-        ("Ready", 2),
-    ]
-
-
-def test_what_is_not_found_any_more_is_dropped() -> None:
-    first = merge_conditions((), [finding("False", Reason.STARTING)], 1, "t1")
-    assert merge_conditions(first, [], 1, "t2") == ()
-
-
-def finding(status: ConditionStatus, reason: Reason, message: str = "") -> Finding:
-    return Finding(type=ConditionType.READY, status=status, reason=reason, message=message)
-
-
-def test_a_version_without_a_manifest_is_served_and_called_unverified() -> None:
-    fresh = make_snapshot(CLIP, [make_deployment(CLIP, 2)], serving_pods(CLIP, 2), resolution=WITHOUT_MANIFEST)
-    found = conditions(fresh)["ModelResolved"]
-    assert (found.status, found.reason) == ("True", "ResolvedWithoutManifest")
-    assert "nobody vouches" in found.message
-    assert "mmm publish" in found.message
-    model = status_of(fresh).model
-    assert model.current is not None
-    assert model.target is not None
-    assert (model.current.unverified, model.target.unverified) == (True, True)
-
-
-def test_a_version_with_a_manifest_says_nothing_of_that() -> None:
-    assert conditions(settled())["ModelResolved"].reason == "Resolved"
-    assert "unverified" not in str(SERVED["status"].to_json())
