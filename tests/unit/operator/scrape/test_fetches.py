@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from mmm_operator.scrape.fetches import PAUSE_SECONDS, FetchPages
-from mmm_operator.scrape.status import PATIENCE_SECONDS
+from mmm_operator.scrape.scraper import PATIENCE_SECONDS
 from mmm_operator.snapshot import FetchReport, Key
 from tests.unit.operator.runtime.virtual_time import run
 from tests.unit.operator.scrape.test_status import make_pod

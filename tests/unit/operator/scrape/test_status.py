@@ -6,7 +6,8 @@ import json
 import aiohttp
 import pytest
 
-from mmm_operator.scrape.status import PATIENCE_SECONDS, RETRY_SECONDS, StatusPages, page_url
+from mmm_operator.scrape.scraper import PATIENCE_SECONDS, page_url
+from mmm_operator.scrape.status import RETRY_SECONDS, StatusPages
 from mmm_operator.snapshot import Key, Manifest
 from tests.unit.operator.runtime.virtual_time import run
 
