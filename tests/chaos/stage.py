@@ -26,6 +26,8 @@ NOTES = {value for name, value in vars(names).items() if name.startswith("ANNOTA
 INCIDENTAL = NOTES | {
     *("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace"),
     *("lastTransitionTime", "since", "startedAt", "clusterIP", "clusterIPs", "deployment.kubernetes.io/revision"),
+    # Hashes and uids of what has other names.
+    *(names.LABEL_VOLUME, "controller-uid", "batch.kubernetes.io/controller-uid"),
 }
 
 
