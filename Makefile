@@ -46,7 +46,7 @@ chaos-slice: setup tools ## a sample of them
 	$(PYTEST) tests/chaos
 
 .PHONY: chaos-storage
-chaos-storage: setup tools ## every fault of a store, flipped bits, kills and hostile files, on two servers (half an hour)
+chaos-storage: setup tools ## every fault of a store, flipped bits, kills and hostile files, on two servers (minutes)
 	rm -f build/chaos/storage.jsonl
 	CHAOS_SIZE=full $(PYTEST) tests/repository/chaos || failed=1; python -m tests.repository.chaos.report; exit $${failed:-0}
 

@@ -18,7 +18,8 @@ import mmm_server.metrics as server_metrics
 from mmm_operator import names
 from mmm_operator.api.conditions import Reason
 from mmm_operator.api.environment import refuse_name
-from mmm_operator.api.v1alpha1 import AddressingStyle, DType, Task
+from mmm_operator.api.storage import AddressingStyle
+from mmm_operator.api.v1alpha1 import DType, Task
 from mmm_operator.builders.environment import MODEL_ROOT
 from mmm_operator.diagnose import OWN_WORDS, Evidence, diagnose
 from mmm_operator.scrape.page import StatusPage

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 from mmm_operator.api.conditions import REASONS, ConditionStatus, ConditionType, Finding, Reason
 from mmm_operator.api.source import mounted_source
-from mmm_operator.api.v1alpha1 import CacheType, Fallback
+from mmm_operator.api.storage import CacheType
+from mmm_operator.api.v1alpha1 import Fallback
 from mmm_operator.diagnose import OWN_WORDS, has_fetched
 from mmm_operator.facts import Facts
 from mmm_operator.prefetch import is_on_one_node

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from mmm_operator.api.v1alpha1 import CacheType, Spec
+from mmm_operator.api.storage import CacheType
+from mmm_operator.api.v1alpha1 import Spec
 from mmm_operator.assess import Facts
 from mmm_operator.builders.autoscaler import build_autoscaler
 from mmm_operator.builders.claim import build_claim

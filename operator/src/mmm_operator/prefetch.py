@@ -11,7 +11,8 @@ from typing import Any
 
 from mmm_operator import names
 from mmm_operator.api.source import ClaimSource, mounted_source
-from mmm_operator.api.v1alpha1 import Cache, CacheType, MultimodalModel, Spec
+from mmm_operator.api.storage import Cache, CacheType
+from mmm_operator.api.v1alpha1 import MultimodalModel, Spec
 from mmm_operator.builders.overlay import PLACEMENT
 from mmm_operator.builders.together import SharedVolume
 from mmm_operator.diagnose import has_fetched

@@ -1,7 +1,8 @@
 """The PersistentVolumeClaim of the model cache."""
 
 from mmm_operator import names
-from mmm_operator.api.v1alpha1 import ClaimTemplate, MultimodalModel
+from mmm_operator.api.storage import ClaimTemplate
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.builders.metadata import build_metadata
 from mmm_operator.snapshot import Manifest
 

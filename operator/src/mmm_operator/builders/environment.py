@@ -2,7 +2,8 @@
 
 from mmm_operator import names
 from mmm_operator.api.source import mounted_source
-from mmm_operator.api.v1alpha1 import CredentialsSecretRef, Fallback, MultimodalModel
+from mmm_operator.api.storage import CredentialsSecretRef
+from mmm_operator.api.v1alpha1 import Fallback, MultimodalModel
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings

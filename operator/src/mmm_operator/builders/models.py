@@ -2,7 +2,8 @@
 
 from mmm_operator import names
 from mmm_operator.api.source import ClaimSource, ImageSource, mounted_source
-from mmm_operator.api.v1alpha1 import Cache, CacheType, MultimodalModel
+from mmm_operator.api.storage import Cache, CacheType
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.builders.environment import MODEL_ROOT
 from mmm_operator.revision import Revision
 from mmm_operator.snapshot import Manifest

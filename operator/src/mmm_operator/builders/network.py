@@ -4,7 +4,8 @@ from urllib.parse import urlsplit
 
 from mmm_operator import names
 from mmm_operator.api.network import NetworkPolicy
-from mmm_operator.api.v1alpha1 import MultimodalModel, Storage
+from mmm_operator.api.storage import Storage
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.builders.metadata import build_metadata
 from mmm_operator.snapshot import Manifest
 

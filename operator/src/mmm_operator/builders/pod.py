@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from mmm_operator import names
 from mmm_operator.api.base import Quantity
-from mmm_operator.api.v1alpha1 import Accelerator, KeyRef, MultimodalModel, Storage
+from mmm_operator.api.storage import KeyRef, Storage
+from mmm_operator.api.v1alpha1 import Accelerator, MultimodalModel
 from mmm_operator.builders.environment import (
     CA_FILE,
     build_fetcher_environment,

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import AddressingStyle, CaBundle, Storage
+from mmm_operator.api.storage import AddressingStyle, CaBundle, Storage
 from mmm_operator.errors import KubeError
 from mmm_operator.snapshot import Manifest
 from mmm_operator.sources.endpoints import EndpointForbidden, Endpoints

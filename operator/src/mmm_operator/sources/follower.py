@@ -15,7 +15,8 @@ from typing import Any
 
 from mmm_operator.api.conditions import Reason
 from mmm_operator.api.status import ModelState
-from mmm_operator.api.v1alpha1 import MultimodalModel, Storage
+from mmm_operator.api.storage import Storage
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key
 from mmm_operator.sources.access import Access, NoAccess, Pass, now

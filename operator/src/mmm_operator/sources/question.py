@@ -7,7 +7,8 @@ from typing import Any
 
 from mmm_operator.api.conditions import REASONS, Reason
 from mmm_operator.api.status import ModelState
-from mmm_operator.api.v1alpha1 import CaBundle, CredentialsSecretRef, KeyRef, MultimodalModel, Storage
+from mmm_operator.api.storage import CaBundle, CredentialsSecretRef, KeyRef, Storage
+from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.snapshot import Manifest, Resolution
 from mmm_repository.errors import RepositoryError
 from mmm_repository.resolve import ResolvedVersion

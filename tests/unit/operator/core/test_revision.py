@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import Field
 
-from mmm_operator.api.v1alpha1 import Cache, Runtime, Spec, Storage
+from mmm_operator.api.storage import Cache, Storage
+from mmm_operator.api.v1alpha1 import Runtime, Spec
 from mmm_operator.revision import canonical_json, content_hash, revision_of
 from tests.unit.operator.core.build import IMAGE, Draft, digest_of, make_mmm
 

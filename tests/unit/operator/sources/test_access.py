@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.api.v1alpha1 import Storage
+from mmm_operator.api.storage import Storage
 from mmm_operator.snapshot import Manifest
 from mmm_operator.sources.access import Access, NoAccess, Pass
 from mmm_operator.sources.endpoints import Endpoints
