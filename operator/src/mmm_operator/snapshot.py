@@ -108,8 +108,8 @@ class Snapshot:
     it refused one of our writes in the last attempt (quota, admission). `pod_events` are the Warning events
     of the pods that `diagnose.unexplained` names, and of Jobs that have no pod. `update` is None while this process
     has not looked.
-    `pods` serve, or shall; `fetchers` only fetch, for a Job. `claim` is the one of `cache.claimName`, and `fetches`
-    say how far pods are that fetch now.
+    `pods` serve, or shall; `fetchers` only fetch, for a Job. `claim` is the user's own, of
+    `cache.claimName` or a `pvc://` uri, and `fetches` say how far pods are that fetch now.
     """
 
     key: Key

@@ -62,7 +62,10 @@ def listed(found: dict[str, ObjectStat]) -> Listing:
 
 
 async def judge(store: Store, address: Address, version: str, listing: Listing, before: Plain | None = None) -> Plain:
-    """The version, and what is wrong with it; `before` saves the requests where nothing has changed since."""
+    """The version, and what is wrong with it; `before` saves the requests where nothing has changed since.
+
+    A trouble is looked at again: it may have been the store's.
+    """
     if before is not None and before.digest == listing.digest and before.trouble is None:
         return before
     try:

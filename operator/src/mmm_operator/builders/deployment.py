@@ -28,8 +28,7 @@ def build_deployment(
     """
     times = (mmm.spec.rollout.min_ready_seconds, mmm.spec.rollout.progress_deadline_seconds)
     before = read_built(live)
-    template = None if before else build_pod_template(mmm, revision, settings, volume)
-    built = before.timed(*times) if before else Built(template or {}, *times)
+    built = before.timed(*times) if before else Built(build_pod_template(mmm, revision, settings, volume), *times)
     origin = names.IMAGE_FROM_SPEC if mmm.spec.runtime.image is not None else ""
     return _build(mmm.metadata, revision.id, built, replicas, origin)
 
