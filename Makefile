@@ -97,7 +97,8 @@ bench-repository: setup tools ## publish and fetch MB=1000 in FILES=1,100,10000,
 .PHONY: lock
 lock: setup ## resolve the dependencies again and pin them with hashes
 	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra dev ../pyproject.toml -o dev.lock
-	cd requirements && for part in operator server; do uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra $$part -c dev.lock ../pyproject.toml -o $$part.lock; done
+	cd requirements && uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra operator -c dev.lock ../pyproject.toml -o operator.lock
+	cd requirements && uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra server --extra tracing -c dev.lock ../pyproject.toml -o server.lock
 
 .PHONY: clean
 clean: ## remove the cluster, images, programs, models and build results
