@@ -21,8 +21,8 @@ def write_fake(directory: Path, **faults: object) -> Path:
     return directory
 
 
-def write_clip(directory: Path, *, processor: dict[str, Any] | None = None) -> Path:
-    """A CLIP directory; `processor` replaces settings of its image processor."""
+def write_clip(directory: Path, *, processor: dict[str, Any] | None = None, amplify: float = 6.0) -> Path:
+    """A CLIP directory; `processor` replaces settings of its image processor, `amplify` makes its weights larger."""
     import torch
     from transformers import CLIPConfig, CLIPModel, CLIPTokenizer
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
@@ -32,7 +32,7 @@ def write_clip(directory: Path, *, processor: dict[str, Any] | None = None) -> P
     text = {**TEXT_TOWER, "vocab_size": len(vocabulary), "max_position_embeddings": 77, **special}
     torch.manual_seed(7)
     model = CLIPModel(CLIPConfig(text_config=text, vision_config=IMAGE_TOWER, projection_dim=24))
-    _amplify(model)
+    _amplify(model, amplify)
     model.save_pretrained(directory)
     CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(directory)
     sizes = {"size": {"shortest_edge": 64}, "crop_size": {"height": 64, "width": 64}}
@@ -40,7 +40,7 @@ def write_clip(directory: Path, *, processor: dict[str, Any] | None = None) -> P
     return directory
 
 
-def write_siglip(directory: Path) -> Path:
+def write_siglip(directory: Path, *, amplify: float = 6.0) -> Path:
     """A SigLIP directory, with CLIP's tokenizer as SigLIP's needs sentencepiece files."""
     import torch
     from transformers import CLIPTokenizer, SiglipConfig, SiglipModel
@@ -57,7 +57,7 @@ def write_siglip(directory: Path) -> Path:
     }
     torch.manual_seed(11)
     model = SiglipModel(SiglipConfig(text_config=text, vision_config=IMAGE_TOWER))
-    _amplify(model)
+    _amplify(model, amplify)
     model.save_pretrained(directory)
     CLIPTokenizer(vocab=vocabulary, merges=[]).save_pretrained(directory)
     SiglipImageProcessorPil(size={"height": 64, "width": 64}).save_pretrained(directory)
@@ -68,11 +68,11 @@ def _tokens() -> list[str]:
     return [*PRINTABLE, *(f"{letter}</w>" for letter in PRINTABLE), START, END]
 
 
-def _amplify(model: Any) -> None:
+def _amplify(model: Any, factor: float) -> None:
     """Larger weights: with the usual initialisation every answer would be nearly the same."""
     import torch
 
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() > 1:
-                parameter.mul_(6.0)
+                parameter.mul_(factor)

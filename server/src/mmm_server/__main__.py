@@ -11,7 +11,7 @@ from typing import NoReturn
 from mmm_server.cpus import set_thread_environment
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.logs import set_up_logs
-from mmm_server.settings import Settings, load_settings
+from mmm_server.settings import TUNABLE, Settings, load_settings, tuned
 from mmm_server.termination import write_termination
 
 
@@ -49,13 +49,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     serve.add_argument("--model", type=Path, metavar="DIR", help="a model directory, instead of MMM_MODEL_DIGEST")
     serve.add_argument("--port", type=int, help="instead of MMM_HTTP_PORT")
     serve.add_argument("--operations-port", type=int, help="instead of MMM_OPERATIONS_PORT")
+    names = ", ".join(TUNABLE)
+    serve.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help=f"instead of the variable MMM_NAME: {names}"
+    )
     commands.add_parser("fetch", help="bring the model version to MMM_MODEL_ROOT")
     return parser.parse_args(arguments)
 
 
 def _serve(options: argparse.Namespace) -> int:
     asked = {"model_dir": options.model, "http_port": options.port, "operations_port": options.operations_port}
-    settings = load_settings(**{name: value for name, value in asked.items() if value is not None})
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = load_settings(**tuned(options.set), **given)
     set_up_logs(settings.log_level)
     threads = set_thread_environment()
     from mmm_server.http.serve import run  # after the environment is set: what it imports reads it

@@ -17,6 +17,7 @@ QUEUE_DEPTH: Final = "mmm_queue_depth"
 QUEUE_WAIT: Final = "mmm_queue_estimated_wait_seconds"
 REJECTED_TOTAL: Final = "mmm_rejected_total"
 TEXT_CACHE_TOTAL: Final = "mmm_text_cache_total"
+RESULT_CACHE_TOTAL: Final = "mmm_result_cache_total"
 LOAD_SECONDS: Final = "mmm_model_load_seconds"
 MODEL_INFO: Final = "mmm_model_info"
 HEARTBEAT_AGE: Final = "mmm_worker_heartbeat_age_seconds"
@@ -63,6 +64,9 @@ class Metrics:
         self.text_cache = Counter(
             TEXT_CACHE_TOTAL, "Text embeddings asked of the cache: hit, miss.", ("result",), registry=registry
         )
+        self.result_cache = Counter(
+            RESULT_CACHE_TOTAL, "Image embeddings asked of the result cache: hit, miss.", ("result",), registry=registry
+        )
         self.load_seconds = Gauge(
             LOAD_SECONDS,
             "Seconds after the start at which a phase ended: load, warm.",
@@ -77,6 +81,8 @@ class Metrics:
         self.rejected.labels("overloaded")
         self.text_cache.labels("hit")
         self.text_cache.labels("miss")
+        self.result_cache.labels("hit")
+        self.result_cache.labels("miss")
 
     def watch(self, gauges: Gauges) -> None:
         """Registers the gauges that are read at scrape time."""

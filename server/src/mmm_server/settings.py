@@ -1,5 +1,6 @@
 """What the server was told: the `MMM_*` environment, typed, checked and frozen."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mmm_server.errors import BadSettings
 
 PREFIX = "MMM_"
+
+# What a model owner may set through spec.runtime.args; everything else follows from the rest of the object.
+TUNABLE = (
+    *("compile", "exact", "decode_threads", "request_timeout_seconds", "text_cache_items"),
+    *("result_cache", "result_cache_bytes", "result_cache_url", "result_cache_seconds"),
+    *("max_queue_items", "max_body_bytes", "max_inflight_bytes", "max_image_pixels"),
+    *("max_labels", "max_text_tokens", "max_items"),
+)
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port, for tests and by hand
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -33,6 +42,11 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    quantization: Literal["none", "int8"] = "none"
+    compile: Literal["none", "default", "graphs"] = "none"
+    exact: bool = (
+        False  # images as the reference prepares them, without decoding large JPEGs at a fraction of their size
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     require_accelerator: bool = False
 
@@ -49,6 +63,10 @@ class Settings(BaseSettings):
     max_queue_seconds: PositiveSeconds = 2.0
     max_queue_items: PositiveInt = 1024
     text_cache_items: Annotated[int, Field(ge=0)] = 4096
+    result_cache: Literal["off", "memory", "redis"] = "off"  # of the vectors of images, by their bytes
+    result_cache_bytes: PositiveInt = 64 * 1024 * 1024
+    result_cache_url: str | None = None
+    result_cache_seconds: PositiveInt = 24 * 3600
 
     max_body_bytes: PositiveInt = 32 * 1024 * 1024
     max_inflight_bytes: PositiveInt = 512 * 1024 * 1024  # of all bodies that are held at one moment
@@ -83,9 +101,22 @@ def load_settings(**overrides: object) -> Settings:
         settings = Settings(**overrides)  # type: ignore[arg-type]
     except ValidationError as invalid:
         raise BadSettings(_sentence(invalid)) from None
+    if settings.result_cache == "redis" and not settings.result_cache_url:
+        raise BadSettings("MMM_RESULT_CACHE_URL is not set: it says where the Redis is (redis://host:6379/0).")
     if settings.model_dir is None and settings.model_digest is None:
         raise BadSettings("MMM_MODEL_DIGEST is not set: it names the model version to serve (or use --model DIR).")
     return settings
+
+
+def tuned(arguments: Sequence[str]) -> dict[str, str]:
+    """The settings of `--set name=value` arguments; BadSettings unless each is one that only tunes the server."""
+    found = {}
+    for argument in arguments:
+        name, separator, value = argument.partition("=")
+        if not separator or name not in TUNABLE:
+            raise BadSettings(f"--set takes NAME=VALUE, where NAME is one of {', '.join(TUNABLE)}.")
+        found[name] = value
+    return found
 
 
 def _sentence(invalid: ValidationError) -> str:

@@ -1,19 +1,23 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mmm_server.backends.base import Kind
+from mmm_server.backends.base import Kind, Prepared
 from mmm_server.engine.admission import Admission, CostModel
 from mmm_server.errors import Overloaded
 
 PATIENT = 1e6
+IMAGE = Prepared(Kind.IMAGE, 0, np.zeros(1, dtype=np.float32))
+SHORT = Prepared(Kind.TEXT, 8, np.zeros(1, dtype=np.int64))
+LONG = Prepared(Kind.TEXT, 77, np.zeros(1, dtype=np.int64))
 
 
 def make_admission(*, max_items: int = 100, max_seconds: float = 2.0, seconds_per_image: float = 0.1) -> Admission:
     admission = Admission(max_items, max_seconds)
-    admission.capacity[Kind.IMAGE] = 4
+    admission.expect(Kind.IMAGE, 0, 4)
     for size in (1, 4):
-        admission.forward[Kind.IMAGE].observe(size, size * seconds_per_image)
+        admission.observe(IMAGE, size, size * seconds_per_image)
     return admission
 
 
@@ -60,10 +64,37 @@ def test_an_empty_server_takes_a_request_that_is_larger_than_its_queue() -> None
 def test_what_is_answered_makes_room() -> None:
     admission = Admission(max_items=10, max_seconds=100)
     wanted = {Kind.IMAGE: 7, Kind.TEXT: 3}
-    admission.admit(wanted, PATIENT)
-    admission.release(wanted)
+    admission.release(admission.admit(wanted, PATIENT))
     assert admission.items == 0
+    assert admission.estimated_wait() == 0.0
     admission.admit(wanted, PATIENT)
+
+
+def test_texts_count_by_their_length_once_it_is_known() -> None:
+    admission = Admission(max_items=100, max_seconds=100)
+    for text, seconds in ((SHORT, 0.01), (LONG, 0.09)):
+        admission.expect(Kind.TEXT, text.bucket, 1)
+        admission.observe(text, 1, seconds)
+    place = admission.admit({Kind.TEXT: 10}, PATIENT)
+    unknown = admission.estimated_wait()
+    admission.prepared(place, [SHORT] * 10)
+    short = admission.estimated_wait()
+    admission.release(place)
+    place = admission.admit({Kind.TEXT: 10}, PATIENT)
+    admission.prepared(place, [LONG] * 10)
+    assert short == pytest.approx(0.1)
+    assert admission.estimated_wait() == pytest.approx(0.9)
+    assert short < unknown < 0.9
+
+
+def test_what_was_released_is_not_counted_again_when_its_decoding_ends() -> None:
+    admission = make_admission()
+    place = admission.admit({Kind.IMAGE: 4}, PATIENT)
+    admission.prepared(place, [IMAGE] * 2)
+    admission.release(place)
+    admission.prepared(place, [IMAGE] * 2)
+    assert admission.items == 0
+    assert admission.estimated_wait() == 0.0
 
 
 def test_slow_decoding_counts_too() -> None:

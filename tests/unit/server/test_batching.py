@@ -2,47 +2,69 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmm_server.backends.base import Kind
-from mmm_server.engine.batching import BatchLimits, choose
+from mmm_server.engine.batching import BatchLimits, Waiting
 from mmm_server.engine.ticket import Item
 from tests.unit.server.builders import make_item, names
 
 LIMITS = BatchLimits(max_images=3, max_tokens=64)
 
 
+def waiting_of(*items: Item) -> Waiting:
+    waiting = Waiting()
+    waiting.add(items)
+    return waiting
+
+
+def all_batches(waiting: Waiting, now: float = 0.0) -> list[list[str]]:
+    found = []
+    while len(waiting):
+        found.append(names(waiting.choose(LIMITS, now).batch))
+    return found
+
+
 def test_nothing_waiting_is_an_empty_choice() -> None:
-    choice = choose([], LIMITS, 0.0)
-    assert (choice.batch, choice.dropped, choice.waiting) == ([], [], [])
+    choice = Waiting().choose(LIMITS, 0.0)
+    assert (choice.batch, choice.dropped) == ([], [])
 
 
 def test_a_lone_item_is_chosen_at_once() -> None:
-    assert names(choose([make_item("only")], LIMITS, 0.0).batch) == ["only"]
+    assert names(waiting_of(make_item("only")).choose(LIMITS, 0.0).batch) == ["only"]
 
 
 def test_the_oldest_come_first_up_to_the_limit() -> None:
-    choice = choose([make_item(name) for name in "abcde"], LIMITS, 0.0)
-    assert (names(choice.batch), names(choice.waiting)) == (["a", "b", "c"], ["d", "e"])
+    assert all_batches(waiting_of(*map(make_item, "abcde"))) == [["a", "b", "c"], ["d", "e"]]
 
 
-def test_only_equal_shapes_share_a_batch_and_the_others_keep_their_order() -> None:
-    waiting = [
+def test_only_equal_shapes_share_a_batch() -> None:
+    waiting = waiting_of(
         make_item("image 1"),
         make_item("short", kind=Kind.TEXT, bucket=8),
         make_item("image 2"),
         make_item("long", kind=Kind.TEXT, bucket=77),
-    ]
-    choice = choose(waiting, LIMITS, 0.0)
-    assert names(choice.batch) == ["image 1", "image 2"]
-    assert names(choice.waiting) == ["short", "long"]
+    )
+    assert all_batches(waiting) == [["image 1", "image 2"], ["short"], ["long"]]
+
+
+def test_a_flood_of_one_shape_delays_another_by_one_batch() -> None:
+    waiting = waiting_of(*map(make_item, "abcdefghi"), make_item("text", kind=Kind.TEXT, bucket=8))
+    assert all_batches(waiting) == [["a", "b", "c"], ["text"], ["d", "e", "f"], ["g", "h", "i"]]
+
+
+def test_what_comes_later_joins_the_batch_that_has_not_begun() -> None:
+    waiting = waiting_of(*map(make_item, "abcd"))
+    waiting.choose(LIMITS, 0.0)
+    waiting.add([make_item("e")])
+    assert names(waiting.choose(LIMITS, 0.0).batch) == ["d", "e"]
 
 
 def test_texts_are_limited_by_tokens() -> None:
-    texts = [make_item(str(index), kind=Kind.TEXT, bucket=16) for index in range(9)]
-    assert len(choose(texts, LIMITS, 0.0).batch) == 64 // 16
+    waiting = waiting_of(*(make_item(str(index), kind=Kind.TEXT, bucket=16) for index in range(9)))
+    assert len(waiting.choose(LIMITS, 0.0).batch) == 64 // 16
 
 
 def test_what_nobody_wants_is_dropped_and_takes_no_place() -> None:
-    waiting = [make_item("late", deadline=5.0), make_item("gone", gone=True), *(make_item(name) for name in "abc")]
-    choice = choose(waiting, LIMITS, 5.0)
+    waiting = waiting_of(make_item("late", deadline=5.0), make_item("gone", gone=True), *map(make_item, "abc"))
+    choice = waiting.choose(LIMITS, 5.0)
     assert names(choice.dropped) == ["late", "gone"]
     assert names(choice.batch) == ["a", "b", "c"]
 
@@ -66,20 +88,34 @@ ITEMS = st.builds(
 
 
 @given(st.lists(ITEMS, max_size=30), st.integers(1, 5))
-def test_every_item_goes_to_exactly_one_place(waiting: list[Item], size: int) -> None:
+def test_every_item_goes_to_exactly_one_place(items: list[Item], size: int) -> None:
     limits = BatchLimits(max_images=size, max_tokens=32)
-    choice = choose(waiting, limits, 5.0)
-    assert {id(item) for item in choice.batch + choice.dropped + choice.waiting} == {id(item) for item in waiting}
-    assert len(choice.batch) + len(choice.dropped) + len(choice.waiting) == len(waiting)
-    assert len({(item.prepared.kind, item.prepared.bucket) for item in choice.batch}) <= 1
-    assert all(item.ticket.wanted(5.0) for item in choice.batch + choice.waiting)
-    assert bool(choice.batch) == any(item.ticket.wanted(5.0) for item in waiting)
-    if choice.batch:
-        assert len(choice.batch) <= limits.capacity(choice.batch[0].prepared)
+    waiting, seen = waiting_of(*items), []
+    for _ in range(len(items) + 1):
+        choice = waiting.choose(limits, 5.0)
+        seen += choice.batch + choice.dropped
+        assert len({item.prepared.shape for item in choice.batch}) <= 1
+        assert all(item.ticket.wanted(5.0) for item in choice.batch)
+        assert not any(item.ticket.wanted(5.0) for item in choice.dropped)
+        assert choice.batch or not len(waiting), "an empty batch means that nothing is left"
+        if choice.batch:
+            assert len(choice.batch) <= limits.capacity(choice.batch[0].prepared)
+    assert sorted(map(id, seen)) == sorted(map(id, items))
+    assert len(waiting) == 0
 
 
 @given(st.lists(ITEMS, max_size=30))
-def test_the_queue_always_empties(waiting: list[Item]) -> None:
-    for _ in range(len(waiting) + 1):
-        waiting = choose(waiting, LIMITS, 5.0).waiting
-    assert waiting == []
+def test_items_of_one_shape_keep_their_order(items: list[Item]) -> None:
+    waiting, seen = waiting_of(*items), []
+    while len(waiting):
+        seen += waiting.choose(LIMITS, -1.0).batch
+    for shape in {item.prepared.shape for item in items}:
+        wanted = [item for item in items if item.prepared.shape == shape and not item.ticket.gone]
+        assert [item for item in seen if item.prepared.shape == shape] == wanted
+
+
+@given(st.lists(ITEMS, max_size=30))
+def test_clearing_gives_everything_back(items: list[Item]) -> None:
+    waiting = waiting_of(*items)
+    assert sorted(map(id, waiting.clear())) == sorted(map(id, items))
+    assert len(waiting) == 0

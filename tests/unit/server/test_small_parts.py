@@ -7,7 +7,7 @@ import pytest
 
 from mmm_server.cpus import usable_cpus
 from mmm_server.engine.busy import BusyMeter
-from mmm_server.engine.cache import TextCache
+from mmm_server.engine.cache import VectorCache
 from mmm_server.errors import BadSettings
 from mmm_server.settings import load_settings
 
@@ -15,7 +15,7 @@ VECTOR = np.zeros(2, dtype=np.float32)
 
 
 def test_the_cache_forgets_what_was_unused_for_longest() -> None:
-    cache = TextCache(2)
+    cache = VectorCache(max_items=2)
     cache.put("a", VECTOR)
     cache.put("b", VECTOR)
     assert cache.get("a") is VECTOR
@@ -25,9 +25,18 @@ def test_the_cache_forgets_what_was_unused_for_longest() -> None:
 
 
 def test_a_cache_of_size_zero_remembers_nothing() -> None:
-    cache = TextCache(0)
+    cache = VectorCache(max_items=0)
     cache.put("a", VECTOR)
     assert cache.get("a") is None
+
+
+def test_a_cache_bounded_by_bytes_never_holds_more() -> None:
+    cache = VectorCache(max_bytes=3 * VECTOR.nbytes)
+    for key in "abcabcd":
+        cache.put(key, VECTOR)
+    assert [cache.get(key) is not None for key in "abcd"] == [False, True, True, True]
+    cache.put("large", np.zeros(100, dtype=np.float32))
+    assert cache.get("large") is None
 
 
 def test_the_busy_meter_counts_the_last_seconds_only() -> None:

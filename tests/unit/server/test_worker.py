@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from mmm_server.backends.base import Backend, Kind, Matrix, Prepared
+from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Result
 from mmm_server.backends.fake import FakeBackend, Faults
 from mmm_server.engine.batching import BatchLimits
 from mmm_server.engine.lifecycle import Lifecycle, State
@@ -24,20 +24,39 @@ class SmallDevice(FakeBackend):
 
     largest = 0
 
-    def forward(self, batch: Sequence[Prepared]) -> Matrix:
+    def launch(self, batch: Sequence[Prepared]) -> Result:
         if len(batch) > 2:
             raise DeviceOutOfMemory
         self.largest = max(self.largest, len(batch))
-        return super().forward(batch)
+        return super().launch(batch)
 
 
 class Infinite(FakeBackend):
     """A model that overflows on white images."""
 
-    def forward(self, batch: Sequence[Prepared]) -> Matrix:
-        vectors = super().forward(batch)
+    def launch(self, batch: Sequence[Prepared]) -> Result:
+        vectors = super().launch(batch)()
         vectors[[float(np.asarray(item.values, dtype=np.float32).min()) > 250 for item in batch]] = np.inf
-        return vectors
+        return lambda: vectors
+
+
+class Recorder(FakeBackend):
+    """Writes down when batches were launched and asked for."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__("FakeDualEncoder", faults)
+        self.events: list[str] = []
+
+    def launch(self, batch: Sequence[Prepared]) -> Result:
+        number = len([event for event in self.events if event.startswith("launch")])
+        self.events.append(f"launch {number}")
+        result = super().launch(batch)
+
+        def recorded() -> Matrix:
+            self.events.append(f"result {number}")
+            return result()
+
+        return recorded
 
 
 @dataclass
@@ -45,6 +64,7 @@ class Observed:
     """Everything that the thread reported."""
 
     batches: list[Batch] = field(default_factory=list)
+    limits: list[BatchLimits] = field(default_factory=list)
     death: Fatal | None = None
     warm: threading.Event = field(default_factory=threading.Event)
     news: threading.Condition = field(default_factory=threading.Condition)
@@ -96,6 +116,7 @@ def start() -> Iterator[Start]:
             on_loaded=lambda *_: None,
             on_warm=observed.warm.set,
             on_batch=observed.on_batch,
+            on_limits=observed.limits.append,
             on_death=observed.on_death,
         )
         rigs.append(Rig(InferenceThread(links, lifecycle), lifecycle, observed))
@@ -137,7 +158,7 @@ def test_what_waits_together_is_computed_together(start: Start) -> None:
     for item in items:
         assert isinstance(rig.observed.result(item), np.ndarray)
     assert [len(batch.outcomes) for batch in rig.observed.batches] == [3]
-    assert rig.observed.batches[0].kind is Kind.TEXT
+    assert rig.observed.batches[0].outcomes[0].item.prepared.kind is Kind.TEXT
 
 
 def test_only_the_poisoned_item_fails(start: Start) -> None:
@@ -166,6 +187,33 @@ def test_a_full_device_gets_smaller_batches_and_every_item_an_answer(start: Star
     rig.thread.submit(items)
     assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
     assert backend.largest == 2
+    assert [limits.max_images for limits in rig.observed.limits] == [4, 2]
+
+
+@pytest.mark.parametrize("overlaps", [False, True])
+def test_a_device_that_works_on_its_own_always_has_the_next_batch(start: Start, overlaps: bool) -> None:
+    backend = Recorder(Faults(delay_seconds=0.02, overlaps=overlaps))
+    rig = start(lambda: backend, max_images=1)
+    assert rig.observed.warm.wait(SECONDS)
+    backend.events.clear()
+    items = [image(backend, value) for value in range(3)]
+    rig.thread.submit(items)
+    assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
+    ahead = ["launch 0", "launch 1", "result 0", "launch 2", "result 1", "result 2"]
+    alone = ["launch 0", "result 0", "launch 1", "result 1", "launch 2", "result 2"]
+    assert backend.events == (ahead if overlaps else alone)
+    busy = sum(batch.seconds for batch in rig.observed.batches)
+    assert busy < 10 * 3 * 0.02, "time that two batches share is counted once"
+
+
+def test_a_batch_ahead_is_still_answered_when_the_one_before_it_fails(start: Start) -> None:
+    backend = make_backend(poison="poison", overlaps=True, delay_seconds=0.02)
+    rig = start(lambda: backend, max_images=1)
+    assert rig.observed.warm.wait(SECONDS)
+    bad, good = texts(backend, "poison")[0], image(backend, 3)
+    rig.thread.submit([bad, good])
+    assert isinstance(rig.observed.result(bad), InferenceFailed)
+    assert isinstance(rig.observed.result(good), np.ndarray)
 
 
 def test_a_deadly_item_ends_the_thread_and_nobody_keeps_waiting(start: Start) -> None:

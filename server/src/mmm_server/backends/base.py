@@ -1,13 +1,13 @@
 """What the engine knows of a model.
 
 prepare  one item, in a decode thread          pixels or text  → a small array with a shape bucket
-forward  a batch of one bucket, on the device  arrays          → one float32 vector per item
+launch   a batch of one bucket, on the device  arrays          → one float32 vector per item, now or soon
 finish   one request, anywhere                 vectors         → scores
 
 Nothing here knows of torch: arrays cross the border as numpy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -19,6 +19,7 @@ from mmm_server.tasks import Task
 
 Vector = NDArray[np.float32]  # dimensions, of length one
 Matrix = NDArray[np.float32]  # items × dimensions
+Result = Callable[[], Matrix]  # waits for what was launched
 
 
 class Kind(StrEnum):
@@ -36,6 +37,7 @@ class Device:
     name: str
     dtype: str
     memory_bytes: int | None = None
+    cosine: float | None = None  # the worst agreement with float32 that was seen before serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,25 @@ class Capabilities:
     max_text_tokens: int
     image_edge: int | None = None  # the model sees no more than this many pixels per edge: decoding may shrink to it
     default_batch_size: int = 8
+    batch_sizes: tuple[int, ...] = ()  # the only sizes that images are computed in; empty: any
+    overlaps: bool = False  # the device computes one batch while the thread launches the next
+
+
+Shape = tuple[Kind, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """One item as the device wants it; items of the same kind and bucket can be stacked."""
+    """One item as the device wants it; items of one shape can be stacked."""
 
     kind: Kind
     bucket: int
     values: NDArray[np.generic]
+
+    @property
+    def shape(self) -> Shape:
+        """What items must have in common to share a batch."""
+        return self.kind, self.bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +77,17 @@ class Wishes:
 
     device: str = "auto"
     dtype: str = "auto"
+    quantization: str = "none"
+    compile: str = "none"
+    exact: bool = False
     require_accelerator: bool = False
     threads: int = 1
+    max_batch_size: int | None = None
     max_text_tokens: int | None = None
 
 
 class Backend(Protocol):
-    """One loaded model. `prepare_*` may run in several threads at once, `forward` runs in one."""
+    """One loaded model. `prepare_*` may run in several threads at once, `launch` and its results run in one."""
 
     capabilities: Capabilities
     device: Device
@@ -84,8 +100,11 @@ class Backend(Protocol):
         """One item per text; Unprocessable if one has more tokens than the model reads."""
         ...
 
-    def forward(self, batch: Sequence[Prepared]) -> Matrix:
-        """One vector of length one per item; DeviceOutOfMemory if a smaller batch might fit."""
+    def launch(self, batch: Sequence[Prepared]) -> Result:
+        """Starts a batch of one shape; the result is one vector of length one per item.
+
+        Either step raises DeviceOutOfMemory if a smaller batch might fit.
+        """
         ...
 
     def finish(self, images: Matrix, texts: Matrix) -> Matrix:

@@ -6,22 +6,25 @@ CLIP: Radford et al. 2021, arXiv:2103.00020. SigLIP: Zhai et al. 2023, arXiv:230
 
 import logging
 import math
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Wishes
-from mmm_server.backends.devices import DTYPES, best_threads, choose_device
-from mmm_server.backends.pixels import TOLERANCE, PixelPlan, Pixels, plan_of, samples
-from mmm_server.errors import DeviceOutOfMemory, ModelLoadFailed, OutOfMemory, Unprocessable, WarmUpFailed
+from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
+from mmm_server.backends.devices import DTYPES, best_threads, choose_device, choose_dtype
+from mmm_server.backends.patches import FoldedEmbeddings, can_fold
+from mmm_server.backends.pixels import Pixels, samples
+from mmm_server.backends.preparation import ImagePreparation, TextPreparation, reference_pixels
+from mmm_server.backends.programs import Program, Tower, compiled, recorded
+from mmm_server.backends.quantize import quantize_linears
+from mmm_server.backends.transfer import failures_in_words, launched, staged
+from mmm_server.backends.weights import load_processors, load_weights
+from mmm_server.errors import DeviceOutOfMemory, ModelLoadFailed, OutOfMemory, WarmUpFailed
 from mmm_server.logs import fields
 from mmm_server.tasks import Task
 
@@ -29,91 +32,108 @@ log = logging.getLogger(__name__)
 
 TASKS = (Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING, Task.ZERO_SHOT_IMAGE_CLASSIFICATION)
 TEXT_BUCKETS = (8, 16, 32, 64)
-MAX_ASPECT = 50  # for processors without a plan, which resize all of an image before they crop
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # of compiled programs, which know no others
 BATCH_ON_CPU = 8  # saturates the cores; more only adds latency
 BATCH_ON_CUDA = 32
+LEAST_COSINE = 0.99  # between an answer and the reference's own in float32
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What was loaded from a model directory."""
 
+    architecture: str
     model: Any  # transformers ships no types
-    processor: Any
-    tokenizer: Any
+    images: ImagePreparation
+    texts: TextPreparation
     device: Device
-    max_tokens: int
 
 
 def load(directory: Path, architecture: str, wishes: Wishes) -> "DualEncoder":
     """The model on its device, ready to compute; a Fatal error in words if it cannot be loaded."""
     device = choose_device(wishes)
     try:
-        model = _load_weights(directory, architecture, device)
-        processor, tokenizer = _load_processors(directory)
-    except (torch.OutOfMemoryError, MemoryError):
+        encoder = _load(directory, architecture, wishes, device)
+    except (torch.OutOfMemoryError, DeviceOutOfMemory, MemoryError):
         raise OutOfMemory(f"The memory of the {device.kind} device does not hold the model.") from None
-    reads = int(model.config.text_config.max_position_embeddings)
-    parts = Parts(model, processor, tokenizer, device, min(reads, wishes.max_text_tokens or reads))
-    encoder = DualEncoder(architecture, parts)
+    return encoder
+
+
+def _load(directory: Path, architecture: str, wishes: Wishes, device: Device) -> "DualEncoder":
+    """Loads in full precision, reduces as wished, and serves it only if the answers still agree."""
+    processor, tokenizer = load_processors(directory)
+    model = load_weights(directory, architecture, torch.float32)
+    reference = _reference(model, processor, architecture)
+    parameters = sum(one.numel() for one in model.parameters())
+    dtype = choose_dtype(wishes.dtype, device, parameters)
+    images = ImagePreparation(processor)
+    texts = TextPreparation(tokenizer, _buckets(model, architecture, wishes.max_text_tokens))
+    _reduce(model, images, dtype, wishes.quantization, device)
+    reported = replace(device, dtype="int8" if wishes.quantization == "int8" else dtype)
+    encoder = DualEncoder(Parts(architecture, model, images, texts, reported), DTYPES[dtype], wishes)
     try:
-        threads = best_threads(lambda: encoder.forward([encoder.examples()[0]] * BATCH_ON_CPU), wishes.threads)
+        threads = best_threads(lambda: encoder.launch([encoder.examples()[0]] * BATCH_ON_CPU)(), wishes.threads)
+        cosine = encoder.agreement(reference)
+    except DeviceOutOfMemory:
+        raise
     except Exception:
         log.error("the first batch failed", exc_info=True)
-        raise WarmUpFailed("The model cannot compute what its own image processor makes of an image.") from None
+        raise WarmUpFailed(f"The {architecture} cannot compute on this device; the server's log says why.") from None
     log.info("compute threads", extra=fields(threads=threads, usable=wishes.threads))
-    return encoder
+    if cosine >= LEAST_COSINE:
+        encoder.device = replace(reported, cosine=round(cosine, 6))
+        return encoder
+    if wishes.dtype == "auto" and dtype != "float32" and wishes.quantization == "none":
+        log.warning("the answers differ too much: float32 is used", extra=fields(dtype=dtype, cosine=cosine))
+        return _load(directory, architecture, replace(wishes, dtype="float32"), device)
+    raise ModelLoadFailed(
+        f"In {reported.dtype} the answers differ from float32 (cosine {cosine:.3f}, at least {LEAST_COSINE} is needed):"
+        " use the dtype auto and no quantization."
+    )
 
 
 class DualEncoder:
     """A CLIP or SigLIP model behind the Backend protocol."""
 
-    def __init__(self, architecture: str, parts: Parts) -> None:
-        self._model, self._tokenizer, self._processor = parts.model, parts.tokenizer, parts.processor
-        self._sigmoid = architecture == "SiglipModel"
-        self._dtype = DTYPES[parts.device.dtype]
+    def __init__(self, parts: Parts, dtype: torch.dtype, wishes: Wishes) -> None:
+        self._model, self._images, self._texts = parts.model, parts.images, parts.texts
+        self._sigmoid = parts.architecture == "SiglipModel"
+        self._dtype = dtype
+        self._folded = isinstance(self._model.vision_model.embeddings, FoldedEmbeddings)
         self._scale = math.exp(self._model.logit_scale.item())
         self._bias = self._model.logit_bias.item() if self._sigmoid else 0.0
-        self._plan = _checked_plan(self._processor)
-        self._text_buckets = self._buckets(parts.max_tokens)
-        if self._plan is not None:
-            self._factor, self._offset = _normalisation(self._plan, parts.device.kind)
         self.device = parts.device
+        plan, compiles = self._images.plan, wishes.compile != "none"
         self.capabilities = Capabilities(
-            architecture=architecture,
+            architecture=parts.architecture,
             tasks=TASKS,
             dimensions=self._dimensions(),
-            max_text_tokens=parts.max_tokens,
-            image_edge=None if self._plan is None else self._plan.longest_need,
+            max_text_tokens=self._texts.buckets[-1],
+            image_edge=None if plan is None or wishes.exact else plan.longest_need,
             default_batch_size=BATCH_ON_CPU if parts.device.kind == "cpu" else BATCH_ON_CUDA,
+            batch_sizes=BATCH_SIZES if compiles else (),
+            overlaps=parts.device.kind == "cuda",
         )
+        if plan is not None and not self._folded:
+            self._factor, self._offset = _normalisation(plan, parts.device.kind)
+        self._programs = self._make_programs(wishes.compile)
 
     def prepare_image(self, pixels: Pixels) -> Prepared:
-        """The pixels that the model sees, height × width × 3, or the reference's floats where there is no plan."""
-        if self._plan is not None:
-            return Prepared(Kind.IMAGE, 0, self._plan.apply(pixels))
-        height, width = pixels.shape[:2]
-        if max(height, width) > MAX_ASPECT * min(height, width):
-            raise Unprocessable(f"One edge of the image is more than {MAX_ASPECT} times longer than the other.")
-        return Prepared(Kind.IMAGE, 0, _reference(self._processor, pixels))
+        """The item for an image of height × width × 3."""
+        return self._images.prepare(pixels)
 
     def prepare_texts(self, texts: Sequence[str]) -> list[Prepared]:
-        """Token ids, padded to the next bucket."""
-        rows = self._tokenizer(list(texts), truncation=False, padding=False)["input_ids"]
-        return [self._pad(row) for row in rows]
+        """One item per text."""
+        return self._texts.prepare(texts)
 
-    def forward(self, batch: Sequence[Prepared]) -> Matrix:
-        """The vectors of a batch of one kind and bucket, scaled to length one."""
-        stacked = np.stack([item.values for item in batch])
-        try:
-            with torch.inference_mode():
-                encode = self._encode_images if batch[0].kind is Kind.IMAGE else self._encode_texts
-                vectors = encode(torch.from_numpy(stacked).to(self.device.kind, non_blocking=True))
-                vectors = torch.nn.functional.normalize(vectors.float(), dim=-1)
-                return np.asarray(vectors.cpu().numpy(), dtype=np.float32)
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            raise DeviceOutOfMemory from None
+    def launch(self, batch: Sequence[Prepared]) -> Result:
+        """Starts a batch of one shape; the result is its vectors, scaled to length one."""
+        kind, count = batch[0].kind, len(batch)
+        sizes = self.capabilities.batch_sizes if kind is Kind.IMAGE else ()
+        size = next((size for size in sizes if size >= count), count)
+        values = [item.values for item in batch] + [batch[0].values] * (size - count)
+        with failures_in_words(), torch.inference_mode():
+            return launched(self._programs[kind](staged(values, self.device.kind)), count)
 
     def finish(self, images: Matrix, texts: Matrix) -> Matrix:
         """The probability of every text for every image."""
@@ -126,124 +146,84 @@ class DualEncoder:
     def examples(self) -> list[Prepared]:
         """A grey image and a text of every bucket."""
         image = self.prepare_image(np.full((64, 64, 3), 127, dtype=np.uint8))
-        row = self._tokenizer(["a"], truncation=False, padding=False)["input_ids"][0]
-        return [image, *(Prepared(Kind.TEXT, bucket, self._padded(row, bucket)) for bucket in self._text_buckets)]
+        return [image, *(self._texts.example(bucket) for bucket in self._texts.buckets)]
 
-    def _encode_images(self, stacked: torch.Tensor) -> torch.Tensor:
-        if self._plan is not None:
-            stacked = stacked.permute(0, 3, 1, 2).float() * self._factor + self._offset
-        features = self._model.get_image_features(pixel_values=stacked.to(self._dtype))
-        return _tensor(features.pooler_output)
+    def agreement(self, reference: NDArray[np.float32]) -> float:
+        """The worst cosine between our vectors of the sample images and those of the reference."""
+        ours = np.concatenate([self.launch([self.prepare_image(sample)])() for sample in samples()])
+        return float((ours * reference).sum(axis=1).min())
 
-    def _encode_texts(self, stacked: torch.Tensor) -> torch.Tensor:
+    def _make_programs(self, compile_mode: str) -> dict[Kind, Program]:
+        image, text = Tower(self._encode_images, self._model), Tower(self._encode_texts, self._model)
+        pictures = [self._example_stack(self.examples()[:1] * count) for count in (2, 3)]
+        words = [self._example_stack([self._texts.example(bucket)] * 2) for bucket in self._texts.buckets]
+        return {
+            Kind.IMAGE: recorded(image, pictures) if compile_mode == "none" else compiled(image, compile_mode),
+            Kind.TEXT: recorded(text, words),
+        }
+
+    def _example_stack(self, items: Sequence[Prepared]) -> torch.Tensor:
+        return staged([item.values for item in items], self.device.kind)
+
+    def _encode_images(self, stacked: torch.Tensor) -> object:
+        if not self._folded:
+            if self._images.plan is not None:
+                stacked = stacked.permute(0, 3, 1, 2).float() * self._factor + self._offset
+            stacked = stacked.to(self._dtype)
+        return self._model.get_image_features(pixel_values=stacked).pooler_output
+
+    def _encode_texts(self, stacked: torch.Tensor) -> object:
         # No attention mask: CLIP's is causal and reads the end-of-text token, SigLIP was trained to see its padding.
-        return _tensor(self._model.get_text_features(input_ids=stacked).pooler_output)
-
-    def _buckets(self, max_tokens: int) -> tuple[int, ...]:
-        if self._sigmoid:
-            return (max_tokens,)
-        return (*(bucket for bucket in TEXT_BUCKETS if bucket < max_tokens), max_tokens)
-
-    def _pad(self, row: list[int]) -> Prepared:
-        limit = self._text_buckets[-1]
-        if len(row) > limit:
-            raise Unprocessable(f"A text has {len(row)} tokens, the limit is {limit}.")
-        bucket = next(size for size in self._text_buckets if len(row) <= size)
-        return Prepared(Kind.TEXT, bucket, self._padded(row, bucket))
-
-    def _padded(self, row: list[int], bucket: int) -> NDArray[np.int64]:
-        padding = self._tokenizer.pad_token_id or 0
-        return np.asarray((row + [padding] * bucket)[:bucket], dtype=np.int64)
+        return self._model.get_text_features(input_ids=stacked).pooler_output
 
     def _dimensions(self) -> int:
         config = self._model.config
         return int(config.text_config.projection_size if self._sigmoid else config.projection_dim)
 
 
-def _load_weights(directory: Path, architecture: str, device: Device) -> Any:
-    model_class = _model_class(architecture)
+def _reference(model: Any, processor: Any, architecture: str) -> NDArray[np.float32]:
+    """The vectors of the sample images as transformers itself computes them, in float32 on the processor."""
     try:
-        model, report = model_class.from_pretrained(
-            directory,
-            local_files_only=True,
-            use_safetensors=True,
-            output_loading_info=True,
-            dtype=DTYPES[device.dtype],
-        )
-    except (torch.OutOfMemoryError, MemoryError):
+        with torch.inference_mode():
+            pixels = [torch.from_numpy(reference_pixels(processor, sample))[None] for sample in samples()]
+            rows = [model.get_image_features(pixel_values=one).pooler_output for one in pixels]
+            return np.asarray(torch.nn.functional.normalize(torch.cat(rows), dim=-1).numpy(), dtype=np.float32)
+    except MemoryError:
         raise
-    except Exception as error:
-        log.debug("loading failed", exc_info=True)
-        raise ModelLoadFailed(
-            f"The weights and config.json do not make a {architecture} ({type(error).__name__})."
+    except Exception:
+        log.error("the reference cannot be computed", exc_info=True)
+        raise WarmUpFailed(
+            f"The {architecture} cannot compute what its own image processor makes of an image."
         ) from None
-    lacking = sorted({*report["missing_keys"], *(str(key) for key in report["mismatched_keys"])})
-    if lacking:
-        # transformers would fill them with random numbers and serve nonsense.
-        raise ModelLoadFailed(
-            f"The weights lack {len(lacking)} tensors of a {architecture}, the first is {lacking[0]}."
-        )
-    return model.to(device.kind).eval()
 
 
-def _model_class(architecture: str) -> Any:
-    # Imported from where they are defined: the package's front door would load far more.
-    from transformers.utils import logging as hf_logging
-
-    hf_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    hf_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    if architecture == "SiglipModel":
-        from transformers.models.siglip.modeling_siglip import SiglipModel
-
-        return SiglipModel
-    from transformers.models.clip.modeling_clip import CLIPModel
-
-    return CLIPModel
-
-
-def _load_processors(directory: Path) -> tuple[Any, Any]:
-    from transformers import AutoImageProcessor, AutoTokenizer
-
-    try:
-        options = {"local_files_only": True, "trust_remote_code": False}
-        processor = AutoImageProcessor.from_pretrained(directory, **options)  # type: ignore[no-untyped-call]
-        tokenizer = AutoTokenizer.from_pretrained(directory, **options)
-    except Exception as error:
-        log.debug("loading failed", exc_info=True)
-        raise ModelLoadFailed(f"The tokenizer or image processor cannot be loaded ({type(error).__name__}).") from None
-    return processor, tokenizer
+def _reduce(model: Any, images: ImagePreparation, dtype: str, quantization: str, device: Device) -> None:
+    """Brings the model to its device in the wished format, with the preparation of pixels folded into it."""
+    embeddings = model.vision_model.embeddings
+    folded = None
+    if images.plan is not None and can_fold(embeddings, images.plan):
+        folded = FoldedEmbeddings(embeddings, images.plan, DTYPES[dtype])
+        model.vision_model.embeddings = torch.nn.Identity()
+    if quantization == "int8":
+        quantize_linears(model)
+    if device.kind == "cuda" and dtype == "float32":
+        torch.set_float32_matmul_precision("high")  # TF32: checked against float32 like every other format
+    for module in model.modules():
+        module._apply(lambda tensor: tensor.to(DTYPES[dtype]) if tensor.is_floating_point() else tensor, recurse=False)
+    model.to(device.kind)
+    if folded is not None:
+        model.vision_model.embeddings = folded.to(device.kind)
 
 
-def _checked_plan(processor: Any) -> PixelPlan | None:
-    """Our plan for the processor if it sees what the processor sees."""
-    plan = plan_of(processor)
-    if plan is None:
-        log.warning("image preparation falls back to the reference: no plan for this processor")
-        return None
-    mean, std = (np.asarray(values, dtype=np.float32)[:, None, None] for values in (plan.mean, plan.std))
-    worst = 0.0
-    for sample in samples():
-        ours = plan.apply(sample).transpose(2, 0, 1).astype(np.float32) * plan.scale
-        theirs = _reference(processor, sample) * std + mean
-        worst = max(worst, float(np.abs(ours - theirs).mean()) if ours.shape == theirs.shape else np.inf)
-    if worst > TOLERANCE:
-        log.warning("image preparation falls back to the reference: the plan differs", extra=fields(difference=worst))
-        return None
-    return plan
-
-
-def _reference(processor: Any, pixels: Pixels) -> NDArray[np.float32]:
-    values = processor(pixels, return_tensors="np", input_data_format="channels_last")["pixel_values"][0]
-    return np.asarray(values, dtype=np.float32)
-
-
-def _normalisation(plan: PixelPlan, device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _normalisation(plan: Any, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Rescaling and normalisation as one multiplication and one addition per channel."""
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (plan.mean, plan.std))
     return plan.scale / std, -mean / std
 
 
-def _tensor(value: object) -> torch.Tensor:
-    if not isinstance(value, torch.Tensor):
-        raise TypeError("the model returned no tensor")
-    return value
+def _buckets(model: Any, architecture: str, wished: int | None) -> tuple[int, ...]:
+    reads = int(model.config.text_config.max_position_embeddings)
+    most = min(reads, wished or reads)
+    if architecture == "SiglipModel":
+        return (most,)
+    return (*(bucket for bucket in TEXT_BUCKETS if bucket < most), most)

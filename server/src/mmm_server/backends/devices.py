@@ -12,18 +12,30 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 WORTH_COMPARING_SECONDS = 0.25  # larger models are always faster with every thread
 WORTH_THE_THREADS = 1.2  # the speed-up below which a single thread is the better neighbour
 BFLOAT16_SINCE = (8, 0)  # compute capability of Ampere
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and of Arm, as the kernel names them
+WORTH_REDUCING = 10_000_000  # parameters below which half the bytes gain nothing on a processor
 
 
 def choose_device(wishes: Wishes) -> Device:
-    """The device to load on, with its effective number format; AcceleratorUnavailable if the wish cannot be met."""
+    """The device to load on, in full precision so far; AcceleratorUnavailable if the wish cannot be met."""
     wanted = wishes.require_accelerator or wishes.device == "cuda"
     if wishes.device != "cpu" and torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
-        return Device("cuda", properties.name, _dtype_on_cuda(wishes.dtype), properties.total_memory)
+        return Device("cuda", properties.name, "float32", properties.total_memory)
     if wanted:
         raise AcceleratorUnavailable("An accelerator is required, but torch sees no usable CUDA device.")
-    # Reduced precision on processors is opt-in: "auto" promises answers that agree with float32.
-    return Device("cpu", _cpu_name(), "float32" if wishes.dtype == "auto" else wishes.dtype)
+    return Device("cpu", _cpu_name(), "float32")
+
+
+def choose_dtype(wished: str, device: Device, parameters: int) -> str:
+    """The wished number format, or for "auto" the fastest that the hardware computes natively."""
+    if wished != "auto":
+        return wished
+    if device.kind == "cuda":
+        return "bfloat16" if torch.cuda.get_device_capability(0) >= BFLOAT16_SINCE else "float16"
+    if parameters >= WORTH_REDUCING and BFLOAT16_FLAGS & _cpu_flags():
+        return "bfloat16"
+    return "float32"
 
 
 def best_threads(compute: Callable[[], object], usable: int) -> int:
@@ -53,16 +65,19 @@ def _fastest(compute: Callable[[], object], rounds: int = 5) -> float:
     return min(found)
 
 
-def _dtype_on_cuda(wished: str) -> str:
-    if wished != "auto":
-        return wished
-    return "bfloat16" if torch.cuda.get_device_capability(0) >= BFLOAT16_SINCE else "float16"
-
-
 def _cpu_name() -> str:
+    return _cpuinfo("model name") or "cpu"
+
+
+def _cpu_flags() -> set[str]:
+    return set((_cpuinfo("flags") or _cpuinfo("Features")).split())
+
+
+def _cpuinfo(name: str) -> str:
+    """The first value of that name; empty where the system does not say."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+            found = (line.partition(":")[2].strip() for line in lines if line.startswith(name))
+            return next(found, "")
     except OSError:
-        names = []
-    return names[0] if names else "cpu"
+        return ""

@@ -1,20 +1,21 @@
 """A dual encoder without weights: deterministic, instant, no torch. For tests of everything that is not the model.
 
 Its `config.json` may ask for misbehaviour: {"fake": {"delay_seconds": 0.01, "poison": "a text that fails", "deadly":
-"a text that kills the inference thread", "hang": "a text that never ends"}}. Nobody serves it by accident, as its
-answers mean nothing.
+"a text that kills the inference thread", "hang": "a text that never ends", "overlaps": true}}. Nobody serves it by
+accident, as its answers mean nothing.
 """
 
 import hashlib
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Wishes
+from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
 from mmm_server.backends.directory import is_object, read_object
 from mmm_server.errors import AcceleratorUnavailable, ModelLoadFailed, Unprocessable
 from mmm_server.tasks import Task
@@ -34,6 +35,7 @@ class Faults:
     deadly: str | None = None
     hang: str | None = None
     hang_seconds: float = 3600.0
+    overlaps: bool = False
 
 
 def load(directory: Path, architecture: str, wishes: Wishes) -> "FakeBackend":
@@ -57,7 +59,9 @@ class FakeBackend:
             tasks=(Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING, Task.ZERO_SHOT_IMAGE_CLASSIFICATION),
             dimensions=DIMENSIONS,
             max_text_tokens=MAX_TOKENS,
+            overlaps=faults.overlaps,
         )
+        self._device = ThreadPoolExecutor(1, "device") if faults.overlaps else None
         self.device = Device(kind="cpu", name="fake", dtype="float32")
         self._faults = faults
 
@@ -71,8 +75,14 @@ class FakeBackend:
         """Numbers from the hash of each text."""
         return [self._prepare_text(text) for text in texts]
 
-    def forward(self, batch: Sequence[Prepared]) -> Matrix:
-        """The vectors, scaled to length one."""
+    def launch(self, batch: Sequence[Prepared]) -> Result:
+        """Computes at once, or in a thread of the "device" where the fake was told to overlap."""
+        if self._device is None:
+            vectors = self._forward(batch)
+            return lambda: vectors
+        return self._device.submit(self._forward, batch).result
+
+    def _forward(self, batch: Sequence[Prepared]) -> Matrix:
         time.sleep(self._faults.delay_seconds)
         rows = np.stack([item.values for item in batch]).astype(np.float32)
         for fault, error in ((self._faults.poison, ValueError), (self._faults.deadly, SystemExit)):

@@ -4,14 +4,17 @@ For the event loop only; it has no clock of its own.
 """
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from mmm_server.backends.base import Kind
+from mmm_server.backends.base import Kind, Prepared
 from mmm_server.errors import Overloaded
 
 FORGET = 0.95  # the weight of the past at every observation: about the last twenty batches count
 LEAST_RETRY_SECONDS = 1.0
+
+Line = tuple[Kind, int | None]  # one queue; None: not prepared yet, so its shape is unknown
 
 
 @dataclass(slots=True)
@@ -23,6 +26,7 @@ class CostModel:
     _t: float = 0.0
     _nn: float = 0.0
     _nt: float = 0.0
+    _line: tuple[float, float] | None = None  # a request asks several times between two batches
 
     def observe(self, items: int, seconds: float) -> None:
         """Learns from one batch."""
@@ -31,9 +35,15 @@ class CostModel:
         self._t = self._t * FORGET + seconds
         self._nn = self._nn * FORGET + items * items
         self._nt = self._nt * FORGET + items * seconds
+        self._line = None
 
     def coefficients(self) -> tuple[float, float]:
         """(per_item, per_batch), both at least zero; zeros before the first observation."""
+        if self._line is None:
+            self._line = self._fit()
+        return self._line
+
+    def _fit(self) -> tuple[float, float]:
         if self._weight == 0.0:
             return 0.0, 0.0
         spread = self._weight * self._nn - self._n * self._n
@@ -51,29 +61,43 @@ class CostModel:
 
 
 @dataclass(slots=True)
+class Place:
+    """What one request holds inside, by queue."""
+
+    held: Counter[Line]
+    released: bool = False
+
+
+@dataclass(slots=True)
 class Admission:
     """What is inside, and how long a newcomer would wait."""
 
     max_items: int
     max_seconds: float
     decode_threads: int = 1
-    inside: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+    items: int = 0  # admitted and not answered
     decoding: int = 0
-    capacity: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 1))
-    forward: dict[Kind, CostModel] = field(default_factory=lambda: {kind: CostModel() for kind in Kind})
     decode: CostModel = field(default_factory=CostModel)
+    _inside: Counter[Line] = field(default_factory=Counter)
+    _capacity: dict[Line, int] = field(default_factory=dict)
+    _forward: dict[Line, CostModel] = field(default_factory=dict)
 
-    @property
-    def items(self) -> int:
-        """Items that were admitted and are not answered."""
-        return sum(self.inside.values())
+    def expect(self, kind: Kind, bucket: int, capacity: int) -> None:
+        """Says how many items of a shape share a batch."""
+        self._capacity[kind, bucket] = capacity
+        self._capacity[kind, None] = min(c for (k, _), c in self._capacity.items() if k is kind)
+
+    def observe(self, prepared: Prepared, items: int, seconds: float) -> None:
+        """Learns from one batch of items like this one."""
+        for line in ((prepared.kind, prepared.bucket), (prepared.kind, None)):
+            self._forward.setdefault(line, CostModel()).observe(items, seconds)
 
     def estimated_wait(self) -> float:
         """Seconds until an item admitted now would reach the device.
 
         Decoding and computing overlap, so the slower of the two counts.
         """
-        computing = sum(self.forward[kind].seconds(self.inside[kind], self.capacity[kind]) for kind in Kind)
+        computing = sum(self._seconds(line, count) for line, count in self._inside.items() if count)
         decoding = self.decode.seconds(self.decoding, 1) / self.decode_threads
         return max(computing, decoding)
 
@@ -86,17 +110,35 @@ class Admission:
             raise Overloaded("The queue is longer than a request may wait.", retry_after=retry_after)
         return wait
 
-    def admit(self, wanted: Mapping[Kind, int], patience: float) -> None:
+    def admit(self, wanted: Mapping[Kind, int], patience: float) -> Place:
         """Lets the items in, or raises Overloaded."""
         wait = self.check_wait(patience)
         newcomers = sum(wanted.values())
         # An empty server takes any request that passed the limits of one request.
         if self.items and self.items + newcomers > self.max_items:
             raise Overloaded("The queue is full.", retry_after=max(LEAST_RETRY_SECONDS, wait))
-        for kind, count in wanted.items():
-            self.inside[kind] += count
+        place = Place(Counter({(kind, None): count for kind, count in wanted.items() if count}))
+        self._inside.update(place.held)
+        self.items += newcomers
+        return place
 
-    def release(self, answered: Mapping[Kind, int]) -> None:
-        """Takes items out again."""
-        for kind, count in answered.items():
-            self.inside[kind] -= count
+    def prepared(self, place: Place, items: Sequence[Prepared]) -> None:
+        """Moves items into the queues of the shapes that they turned out to have."""
+        if place.released:
+            return
+        for item in items:
+            for line, change in (((item.kind, None), -1), ((item.kind, item.bucket), 1)):
+                place.held[line] += change
+                self._inside[line] += change
+
+    def release(self, place: Place) -> None:
+        """Takes the items of a request out again."""
+        place.released = True
+        self._inside.subtract(place.held)
+        self.items -= sum(place.held.values())
+
+    def _seconds(self, line: Line, count: int) -> float:
+        model = self._forward.get(line) or self._forward.get((line[0], None))
+        if model is None:
+            return 0.0
+        return model.seconds(count, self._capacity.get(line) or self._capacity.get((line[0], None), 1))

@@ -1,9 +1,10 @@
-"""Which of the waiting items to compute next. Pure: the items, the limits and the time are arguments."""
+"""Which of the waiting items to compute next. No I/O and no clock: the items, the limits and the time are arguments."""
 
-from collections.abc import Sequence
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mmm_server.backends.base import Kind, Prepared
+from mmm_server.backends.base import Kind, Prepared, Shape
 from mmm_server.engine.ticket import Item
 
 MAX_TEXTS = 256
@@ -29,34 +30,58 @@ class BatchLimits:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The next batch, the items that nobody wants any more, and what keeps waiting, in order."""
+    """The next batch, and the items that nobody wants any more."""
 
     batch: list[Item]
     dropped: list[Item]
-    waiting: list[Item]
 
 
-def choose(waiting: Sequence[Item], limits: BatchLimits, now: float) -> Choice:
-    """The oldest wanted item and every item that can be stacked with it, up to the limit.
+class Waiting:
+    """Prepared items, one queue per shape, served in turn: a flood of one shape delays the others by one batch."""
 
-    Oldest first is fair between modalities and shapes: every batch moves the head of the queue, so no bucket starves.
-    """
-    batch: list[Item] = []
-    dropped: list[Item] = []
-    rest: list[Item] = []
-    capacity = 0
-    for item in waiting:
-        if not item.ticket.wanted(now):
-            dropped.append(item)
-        elif not batch:
-            batch.append(item)
-            capacity = limits.capacity(item.prepared)
-        elif len(batch) < capacity and _stackable(item.prepared, batch[0].prepared):
-            batch.append(item)
-        else:
-            rest.append(item)
-    return Choice(batch, dropped, rest)
+    def __init__(self) -> None:
+        self._queues: OrderedDict[Shape, deque[Item]] = OrderedDict()
+        self._count = 0
 
+    def __len__(self) -> int:
+        return self._count
 
-def _stackable(one: Prepared, other: Prepared) -> bool:
-    return one.kind is other.kind and one.bucket == other.bucket
+    def add(self, items: Iterable[Item]) -> None:
+        """Puts items at the end of the queues of their shapes."""
+        for item in items:
+            shape = item.prepared.shape
+            queue = self._queues.get(shape)
+            if queue is None:
+                queue = self._queues[shape] = deque()
+            queue.append(item)
+            self._count += 1
+
+    def choose(self, limits: BatchLimits, now: float) -> Choice:
+        """The oldest wanted items of the queue whose turn it is, up to the limit; that queue's turn is then over."""
+        dropped: list[Item] = []
+        while self._queues:
+            shape, queue = next(iter(self._queues.items()))
+            batch = self._fill(queue, limits, now, dropped)
+            if queue:
+                self._queues.move_to_end(shape)
+            else:
+                del self._queues[shape]
+            if batch:
+                return Choice(batch, dropped)
+        return Choice([], dropped)
+
+    def clear(self) -> list[Item]:
+        """Takes everything out."""
+        items = [item for queue in self._queues.values() for item in queue]
+        self._queues.clear()
+        self._count = 0
+        return items
+
+    def _fill(self, queue: deque[Item], limits: BatchLimits, now: float, dropped: list[Item]) -> list[Item]:
+        batch: list[Item] = []
+        capacity = limits.capacity(queue[0].prepared)
+        while queue and len(batch) < capacity:
+            item = queue.popleft()
+            self._count -= 1
+            (batch if item.ticket.wanted(now) else dropped).append(item)
+        return batch

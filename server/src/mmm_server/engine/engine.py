@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ import numpy as np
 from mmm_server.backends.base import Backend, Capabilities, Device, Kind, Matrix, Vector
 from mmm_server.engine.admission import Admission
 from mmm_server.engine.batching import BatchLimits
-from mmm_server.engine.cache import TextCache
+from mmm_server.engine.cache import MemoryResults, RedisResults, Results, VectorCache, image_keys
 from mmm_server.engine.decoding import Decoded, DecodePool
 from mmm_server.engine.lifecycle import Lifecycle, State
 from mmm_server.engine.loading import batch_limits, load_backend, offered_tasks
@@ -55,7 +55,10 @@ class Engine:
         self._born = time.monotonic()
         self._backend: Backend | None = None
         self._tasks: tuple[Task, ...] = ()
-        self._cache = TextCache(settings.text_cache_items)
+        self._limits: BatchLimits | None = None
+        self._texts = VectorCache(max_items=settings.text_cache_items)
+        self._results = _results(settings)
+        self._background: set[asyncio.Task[None]] = set()
         self._admission = Admission(settings.max_queue_items, settings.max_queue_seconds, settings.decode_threads)
         self._decoding = DecodePool(settings.decode_threads, self.limits, self._on_decoded)
         self._worker = InferenceThread(self._links(), self.lifecycle)
@@ -112,6 +115,11 @@ class Engine:
         """(items waiting for the device, requests in flight, seconds that a newcomer would wait)."""
         return self._worker.depth, self._inflight, self._admission.estimated_wait()
 
+    @property
+    def batch_limit(self) -> int | None:
+        """How many images share a batch: less than configured after the device ran out of memory."""
+        return self._limits.max_images if self._limits else None
+
     def check_open(self, ticket: Ticket) -> None:
         """NotReady or Overloaded if the request would be refused whatever it holds: before its body is read."""
         self._open_for()
@@ -143,50 +151,82 @@ class Engine:
         return self._backend
 
     async def _answer(self, backend: Backend, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str]) -> Vectors:
-        """Admits, starts all the work, and waits for it no longer than until the deadline."""
-        known = {text: self._cache.get(text) for text in texts}
-        missing = [text for text, vector in known.items() if vector is None]
-        self.metrics.text_cache.labels("hit").inc(len(known) - len(missing))
-        self.metrics.text_cache.labels("miss").inc(len(missing))
-        wanted = {Kind.IMAGE: len(images), Kind.TEXT: len(missing)}
-        self._admission.admit(wanted, ticket.deadline - time.monotonic())
+        """What is known, and the rest computed; no later than at the deadline."""
         self._inflight += 1
         try:
             async with asyncio.timeout_at(ticket.deadline):
-                return await self._vectors(backend, ticket, images, texts, known)
+                return await self._recall(backend, ticket, images, texts)
         except TimeoutError:
             raise DeadlinePassed("The deadline passed before the answer was ready.") from None
         finally:
             ticket.gone = True
             self._inflight -= 1
-            self._admission.release(wanted)
 
-    async def _vectors(
-        self,
-        backend: Backend,
-        ticket: Ticket,
-        images: Sequence[bytes],
-        texts: Sequence[str],
-        known: dict[str, Vector | None],
-    ) -> Vectors:
-        image_futures = [self._loop.create_future() for _ in images]
-        text_futures = {text: self._loop.create_future() for text, vector in known.items() if vector is None}
-        self._admission.decoding += len(images) + bool(text_futures)
-        for encoded, future in zip(images, image_futures, strict=True):
-            self._decoding.decode_image(backend, ticket, encoded, future)
-        if text_futures:
-            self._decoding.prepare_texts(backend, ticket, list(text_futures), list(text_futures.values()))
-        try:
-            rows = await asyncio.gather(*image_futures, *text_futures.values())
-        except Refused as refused:
-            raise _blame(refused, image_futures) from None
-        fresh = dict(zip(text_futures, rows[len(images) :], strict=True))
-        for text, vector in fresh.items():
-            self._cache.put(text, vector)
+    async def _recall(self, backend: Backend, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str]) -> Vectors:
+        known = {text: self._texts.get(text) for text in texts}
+        missing = [text for text, vector in known.items() if vector is None]
+        self._count_hits(len(known) - len(missing), len(missing))
+        if self._results is None or not images:
+            rows, fresh = await self._compute(backend, ticket, images, missing)
+        else:
+            keys = await image_keys(self._prefix(backend), images)
+            found = await self._results.get(keys, backend.capabilities.dimensions)
+            unknown = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
+            self.metrics.result_cache.labels("hit").inc(len(found))
+            self.metrics.result_cache.labels("miss").inc(len(unknown))
+            computed, fresh = await self._compute(backend, ticket, list(unknown.values()), missing)
+            new = dict(zip(unknown, computed, strict=True))
+            if new:
+                self._behind(self._results.put(new))
+            rows = [new[key] if key in new else found[key] for key in keys]
+        for text, computed_vector in fresh.items():
+            self._texts.put(text, computed_vector)
         return Vectors(
-            images=_stack(rows[: len(images)], backend),
+            images=_stack(rows, backend),
             texts=_stack([fresh[text] if (vector := known[text]) is None else vector for text in texts], backend),
         )
+
+    async def _compute(
+        self, backend: Backend, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str]
+    ) -> tuple[Sequence[Vector], dict[str, Vector]]:
+        """Admits, starts all the work and waits for it: the rows of the images, and the vectors of the texts."""
+        if not images and not texts:
+            return [], {}
+        wanted = {Kind.IMAGE: len(images), Kind.TEXT: len(texts)}
+        place = ticket.place = self._admission.admit(wanted, ticket.deadline - time.monotonic())
+        try:
+            image_futures = [self._loop.create_future() for _ in images]
+            text_futures = [self._loop.create_future() for _ in texts]
+            self._admission.decoding += len(images) + bool(texts)
+            for encoded, future in zip(images, image_futures, strict=True):
+                self._decoding.decode_image(backend, ticket, encoded, future)
+            if texts:
+                self._decoding.prepare_texts(backend, ticket, texts, text_futures)
+            try:
+                rows = await asyncio.gather(*image_futures, *text_futures)
+            except Refused as refused:
+                raise _blame(refused, image_futures) from None
+        finally:
+            self._admission.release(place)
+        return rows[: len(images)], dict(zip(texts, rows[len(images) :], strict=True))
+
+    def _prefix(self, backend: Backend) -> str:
+        """What a remembered vector depends on besides the image."""
+        how = "exact" if self.settings.exact else "fast"
+        model = self.settings.model_digest or self.settings.model_path
+        return f"mmm:1:{model}:{backend.device.dtype}:{how}:"
+
+    def _count_hits(self, hits: int, misses: int) -> None:
+        if hits:
+            self.metrics.text_cache.labels("hit").inc(hits)
+        if misses:
+            self.metrics.text_cache.labels("miss").inc(misses)
+
+    def _behind(self, work: Coroutine[None, None, None]) -> None:
+        """Does work that no request waits for."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     # Below: called by the other threads, which hand over to the loop.
 
@@ -197,6 +237,7 @@ class Engine:
             on_loaded=self._on_loaded,
             on_warm=self._on_warm,
             on_batch=lambda batch: self._hand_over(self._settle, batch),
+            on_limits=lambda limits: self._hand_over(self._on_limits, limits),
             on_death=lambda fatal: self._hand_over(self._on_death, fatal),
         )
 
@@ -212,8 +253,7 @@ class Engine:
     def _on_loaded(self, backend: Backend, limits: BatchLimits) -> None:
         self._tasks = offered_tasks(self.settings, backend)
         self._backend = backend
-        for example in backend.examples():
-            self._admission.capacity[example.kind] = limits.capacity(example)
+        self._hand_over(self._on_limits, limits)
         self.metrics.load_seconds.labels("load").set(time.monotonic() - self._born)
 
     def _on_warm(self) -> None:
@@ -237,8 +277,15 @@ class Engine:
         log.error("the engine failed", extra=fields(reason=fatal.reason))
         self.failed.set()
 
+    def _on_limits(self, limits: BatchLimits) -> None:
+        self._limits = limits
+        for example in self._backend.examples() if self._backend else ():
+            self._admission.expect(example.kind, example.bucket, limits.capacity(example))
+
     def _settle_decoded(self, decoded: Decoded) -> None:
         self._admission.decoding -= 1
+        if decoded.items and decoded.ticket.place is not None:
+            self._admission.prepared(decoded.ticket.place, [item.prepared for item in decoded.items])
         if decoded.items or decoded.failure:
             self._admission.decode.observe(1, decoded.seconds)
             self.metrics.stage_seconds.labels("decode").observe(decoded.seconds)
@@ -252,9 +299,10 @@ class Engine:
 
     def _settle(self, batch: Batch) -> None:
         """Learns from a batch and answers its items."""
-        if batch.kind is not None:
-            self._admission.forward[batch.kind].observe(len(batch.outcomes), batch.seconds)
-            self.metrics.batch_size.labels(batch.kind).observe(len(batch.outcomes))
+        if batch.started is not None:
+            prepared = batch.outcomes[0].item.prepared
+            self._admission.observe(prepared, len(batch.outcomes), batch.seconds)
+            self.metrics.batch_size.labels(prepared.kind).observe(len(batch.outcomes))
             self.metrics.stage_seconds.labels("forward").observe(batch.seconds)
         for outcome in batch.outcomes:
             item = outcome.item
@@ -289,3 +337,9 @@ def _stack(rows: Sequence[Vector], backend: Backend) -> Matrix:
     if not rows:
         return np.empty((0, backend.capabilities.dimensions), dtype=np.float32)
     return np.stack(rows)
+
+
+def _results(settings: Settings) -> Results | None:
+    if settings.result_cache == "redis":
+        return RedisResults(settings.result_cache_url or "", settings.result_cache_seconds)
+    return MemoryResults(settings.result_cache_bytes) if settings.result_cache == "memory" else None

@@ -19,6 +19,10 @@ def load_backend(settings: Settings, threads: int) -> Backend:
     wishes = Wishes(
         device=settings.device,
         dtype=settings.dtype,
+        quantization=settings.quantization,
+        compile=settings.compile,
+        exact=settings.exact,
+        max_batch_size=settings.max_batch_size,
         require_accelerator=settings.require_accelerator,
         threads=threads,
         max_text_tokens=settings.max_text_tokens,

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from mmm_server.backends.base import Prepared, Vector
+from mmm_server.engine.admission import Place
 
 
 @dataclass(slots=True, eq=False)
@@ -13,6 +14,7 @@ class Ticket:
     request_id: str
     deadline: float
     gone: bool = False  # nobody waits for the answer any more
+    place: Place | None = None  # what it holds inside
     stages: dict[str, float] = field(default_factory=dict)
 
     def wanted(self, now: float) -> bool:

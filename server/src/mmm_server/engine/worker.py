@@ -1,5 +1,6 @@
 """The inference thread: it loads the model, owns it, and is the only one that ever computes with it."""
 
+import gc
 import logging
 import threading
 import time
@@ -8,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Vector
-from mmm_server.engine.batching import BatchLimits, choose
+from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Result, Vector
+from mmm_server.engine.batching import BatchLimits, Waiting
 from mmm_server.engine.busy import BusyMeter
 from mmm_server.engine.lifecycle import Lifecycle, State
 from mmm_server.engine.ticket import Item
@@ -43,10 +44,18 @@ class Outcome:
 class Batch:
     """One forward pass and its outcomes; `started` is None for items that were never computed."""
 
-    kind: Kind | None
     outcomes: Sequence[Outcome]
     started: float | None = None
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Running:
+    """A batch that was launched."""
+
+    items: list[Item]
+    started: float
+    result: Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class Links:
     on_loaded: Callable[[Backend, BatchLimits], None]
     on_warm: Callable[[], None]
     on_batch: Callable[[Batch], None]
+    on_limits: Callable[[BatchLimits], None]
     on_death: Callable[[Fatal], None]
 
 
@@ -70,8 +80,10 @@ class InferenceThread(threading.Thread):
         self._lifecycle = lifecycle
         self._limits = BatchLimits()
         self._wake = threading.Condition()
-        self._waiting: list[Item] = []
+        self._waiting = Waiting()
         self._current: list[Item] = []
+        self._running: Running | None = None
+        self._device_free = 0.0
         self._closed = False
         self._beat = time.monotonic()
         self.busy = BusyMeter()
@@ -81,7 +93,7 @@ class InferenceThread(threading.Thread):
         with self._wake:
             if self._closed:
                 return False
-            self._waiting.extend(items)
+            self._waiting.add(items)
             self._wake.notify()
             return True
 
@@ -119,6 +131,9 @@ class InferenceThread(threading.Thread):
         self._links.on_loaded(backend, self._limits)
         self._lifecycle.advance(State.WARMING)
         self._warm_up(backend)
+        # What was loaded stays: without this, every full collection walks through all of torch for tenths of a second.
+        gc.collect()
+        gc.freeze()
         self._beat = time.monotonic()
         self._links.on_warm()
         self._lifecycle.advance(State.READY)
@@ -127,12 +142,14 @@ class InferenceThread(threading.Thread):
     def _warm_up(self, backend: Backend) -> None:
         """One forward pass of every shape bucket, alone and in a full batch: what works now works under load."""
         for example in backend.examples():
-            for size in sorted({1, self._limits.capacity(example)}):
+            capacity = self._limits.capacity(example)
+            fixed = backend.capabilities.batch_sizes if example.kind is Kind.IMAGE else ()
+            for size in sorted({1, capacity, *(size for size in fixed if size < capacity)}):
                 self._warm(backend, example, size)
 
     def _warm(self, backend: Backend, example: Prepared, size: int) -> None:
         try:
-            vectors = backend.forward([example] * size)
+            vectors = backend.launch([example] * size)()
         except DeviceOutOfMemory:
             if size == 1:
                 raise OutOfMemory("The memory of the device does not hold the model and one item.") from None
@@ -147,66 +164,93 @@ class InferenceThread(threading.Thread):
             )
 
     def _step(self, backend: Backend) -> bool:
-        """Computes the next batch, or waits for one; False once closed."""
+        """Launches the next batch and settles the one before; False once closed.
+
+        Where the device works on its own, one batch is launched ahead, so that it never waits for this thread.
+        """
         with self._wake:
             self._beat = time.monotonic()
-            if self._closed:
+            if self._closed and self._running is None:
                 return False
-            if not self._waiting:
+            if not len(self._waiting) and self._running is None:
                 self._wake.wait(BEAT_SECONDS)
                 return True
-            choice = choose(self._waiting, self._limits, self._beat)
-            self._waiting = choice.waiting
-            self._current = choice.batch
+            choice = self._waiting.choose(self._limits, self._beat)
+            self._current = [*self._current, *choice.batch]
         if choice.dropped:
             late = DeadlinePassed("The deadline passed before the computation began.")
-            self._links.on_batch(Batch(None, [Outcome(item, late) for item in choice.dropped]))
-        if choice.batch:
-            self._links.on_batch(self._compute(backend, choice.batch))
-        self._current = []
+            self._links.on_batch(Batch([Outcome(item, late) for item in choice.dropped]))
+        ahead = self._launch(backend, choice.batch) if choice.batch else None
+        if self._running is not None:
+            self._settle(backend, self._running)
+        self._running = ahead
+        if ahead is not None and not backend.capabilities.overlaps:
+            self._settle(backend, ahead)
+            self._running = None
+        self._current = [] if self._running is None else self._running.items
         return True
 
-    def _compute(self, backend: Backend, items: Sequence[Item]) -> Batch:
+    def _launch(self, backend: Backend, items: list[Item]) -> Running:
         started = time.monotonic()
-        outcomes = self._forward(backend, items)
-        ended = time.monotonic()
-        self.busy.add(started, ended)
-        return Batch(items[0].prepared.kind, outcomes, started, ended - started)
+        try:
+            result = backend.launch([item.prepared for item in items])
+        except Exception as error:  # noqa: BLE001  raised again when the batch is settled, after the one before it
+            result = _raising(error)
+        return Running(items, started, result)
 
-    def _forward(self, backend: Backend, items: Sequence[Item]) -> list[Outcome]:
+    def _settle(self, backend: Backend, running: Running) -> None:
+        started = max(running.started, self._device_free)
+        outcomes = self._outcomes(backend, running.items, running.result)
+        self._device_free = ended = time.monotonic()
+        self.busy.add(started, ended)
+        self._links.on_batch(Batch(outcomes, started, ended - started))
+
+    def _outcomes(self, backend: Backend, items: Sequence[Item], result: Result) -> list[Outcome]:
         """One outcome per item. A batch that fails is halved until the item that fails stands alone."""
         try:
-            vectors = backend.forward([item.prepared for item in items])
-            return [Outcome(item, _judge(vectors, row)) for row, item in enumerate(items)]
+            vectors = result()
+            finite = np.asarray(np.isfinite(vectors).all(axis=1))
+            return [Outcome(*one) for one in zip(items, map(_judge, vectors, finite), strict=True)]
         except DeviceOutOfMemory:
             self._halve()
+        except Fatal:
+            raise
         except Exception:
             first = fields(items=len(items), request_id=items[0].ticket.request_id)
             log.error("a batch failed", exc_info=len(items) == 1, extra=first)
         if len(items) == 1:
             return [Outcome(items[0], InferenceFailed("The model failed on this item."))]
         middle = len(items) // 2
-        return self._forward(backend, items[:middle]) + self._forward(backend, items[middle:])
+        return self._again(backend, items[:middle]) + self._again(backend, items[middle:])
+
+    def _again(self, backend: Backend, items: Sequence[Item]) -> list[Outcome]:
+        return self._outcomes(backend, items, lambda: backend.launch([item.prepared for item in items])())
 
     def _halve(self) -> None:
         self._limits = self._limits.halved()
         log.warning(
             "the device is out of memory: smaller batches from now on", extra=fields(max_images=self._limits.max_images)
         )
+        self._links.on_limits(self._limits)
 
     def _die(self, fatal: Fatal) -> None:
         with self._wake:
             self._closed = True
-            stranded, self._waiting = self._waiting, []
+            stranded = self._waiting.clear()
         self._lifecycle.fail(fatal)
         lost = InferenceFailed("The inference thread died while it computed this item.")
         gone = NotReady("The inference thread died.", retry_after=1.0)
         outcomes = [Outcome(item, lost) for item in self._current] + [Outcome(item, gone) for item in stranded]
-        self._links.on_batch(Batch(None, outcomes))
+        self._links.on_batch(Batch(outcomes))
         self._links.on_death(fatal)
 
 
-def _judge(vectors: Matrix, row: int) -> Vector | Refused:
-    if np.isfinite(vectors[row]).all():
-        return np.asarray(vectors[row])
-    return InferenceFailed("The model's answer for this item is not a finite number.")
+def _judge(vector: Vector, finite: np.bool) -> Vector | Refused:
+    return vector if finite else InferenceFailed("The model's answer for this item is not a finite number.")
+
+
+def _raising(error: Exception) -> Result:
+    def result() -> Matrix:
+        raise error
+
+    return result
