@@ -17,6 +17,7 @@ SYSTEM_PACKAGES = {
     "kmod": "modprobe",
     "libc6-dev": "/usr/include/stdio.h",
     "mount": "mount",
+    "redis-server": "redis-server",
     "runc": "runc",
     "skopeo": "skopeo",
     "util-linux": "setsid",

@@ -19,7 +19,7 @@ from mmm_operator import names
 from mmm_operator.api.conditions import Reason
 from mmm_operator.api.environment import refuse_name
 from mmm_operator.api.storage import AddressingStyle
-from mmm_operator.api.v1alpha1 import DType, Task
+from mmm_operator.api.v1alpha1 import DType, Quantization, Task
 from mmm_operator.builders.environment import MODEL_ROOT
 from mmm_operator.diagnose import OWN_WORDS, Evidence, diagnose
 from mmm_operator.scrape.page import StatusPage
@@ -84,6 +84,7 @@ def test_the_server_understands_every_value(draft: Draft, clean: pytest.MonkeyPa
     assert settings.model_digest == draft.revision().digest
     assert settings.model_tasks == tuple(spec.model.tasks)
     assert settings.dtype == spec.runtime.dtype
+    assert settings.quantization == spec.runtime.quantization.lower()
     assert settings.max_batch_size == spec.runtime.max_batch_size
     assert settings.max_queue_seconds == spec.runtime.max_queue_seconds
     assert settings.device == ("auto" if spec.accelerator else "cpu")
@@ -137,6 +138,8 @@ def test_both_agree_on_where_the_model_lies(accelerated: bool, clean: pytest.Mon
 def test_words_of_the_spec_are_words_of_the_server() -> None:
     assert {task.value for task in Task} == {task.value for task in ServerTask}
     assert {style.value for style in AddressingStyle} == {style.value for style in RepositoryAddressingStyle}
+    for quantization in Quantization:
+        assert Settings(quantization=quantization.value).quantization == quantization.lower()
     for dtype in DType:
         assert Settings(dtype=dtype.value).dtype == dtype.value
 
@@ -179,7 +182,7 @@ async def test_the_operator_reads_the_status_page_of_a_server_that_is_ready(engi
     page = TestClient(operations_app(engine)).get("/v1/status").json()
     with pytest.raises(ValidationError):
         StatusPage.model_validate(page)  # it loads
-    device = {"kind": "cuda", "name": "H200", "dtype": "bfloat16", "memoryBytes": 1}
+    device = {"kind": "cuda", "name": "H200", "dtype": "bfloat16", "memoryBytes": 1, "cosine": 0.999}
     assert page["device"].keys() == device.keys()
     ready = StatusPage.model_validate({**page, "state": "READY", "device": device, "loadSeconds": 1.5})
     report = ready.report("clip-1")

@@ -132,6 +132,7 @@ REFUSED = {
     ),
     "accelerator as a limit": ({"resources": {"limits": {"nvidia.com/gpu": "1"}}}, GPU),
     "accelerator as a request": ({"resources": {"requests": {"amd.com/gpu": 1}}}, GPU),
+    "unknown quantization": ({"runtime": {"quantization": "Int4"}}, 'supported values: "None", "Int8"'),
     "unknown dtype": ({"runtime": {"dtype": "FP16"}}, 'supported values: "auto", "float32"'),
     "image with a space": ({"runtime": {"image": "a b"}}, "write an image reference without spaces"),
     "environment of the operator": (
@@ -304,7 +305,7 @@ def test_what_is_left_out_gets_its_default(stored: dict[str, Any]) -> None:
     assert spec["replicas"] == 1
     assert spec["storage"] == {"addressingStyle": "Auto", "insecureSkipTLSVerify": False}
     assert spec["cache"]["claimTemplate"] == {"size": "10Gi", "accessMode": "ReadWriteMany"}
-    assert spec["runtime"] == {"dtype": "auto", "maxQueueSeconds": 2}
+    assert spec["runtime"] == {"dtype": "auto", "maxQueueSeconds": 2, "quantization": "None"}
     assert spec["rollout"] == {"minReadySeconds": 0, "progressDeadlineSeconds": 900, "paused": False}
     assert spec["service"] == {"port": 80}
     assert "autoscaling" not in spec

@@ -82,6 +82,11 @@ class Settings(BaseSettings):
             return value
         return tuple(word.strip() for word in value.split(",") if word.strip())
 
+    @field_validator("quantization", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value  # the custom resource says Int8
+
     @field_validator("log_level", mode="before")
     @classmethod
     def _upper(cls, value: object) -> object:

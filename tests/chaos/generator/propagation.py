@@ -24,6 +24,11 @@ def in_env(container: str, name: str, absent: str | None = None) -> Shown:
     return shown
 
 
+def _quantization(became: Became, value: Any) -> tuple[Any, Any]:
+    """In the environment only where it is asked for."""
+    return became.env(SERVER, "MMM_QUANTIZATION"), None if value in (None, "None") else value
+
+
 def secret_key(variable: str) -> Shown:
     """A key of the Secret, in a variable of the fetcher."""
 
@@ -230,6 +235,7 @@ PROPAGATION: dict[str, Shown] = {
     "runtime.image": _image,
     "runtime.imagePullPolicy": _pull_policy,
     "runtime.dtype": in_env(SERVER, "MMM_DTYPE"),
+    "runtime.quantization": _quantization,
     "runtime.maxBatchSize": in_env(SERVER, "MMM_MAX_BATCH_SIZE"),
     "runtime.maxQueueSeconds": in_env(SERVER, "MMM_MAX_QUEUE_SECONDS"),
     "runtime.env.[].name": _all_env,

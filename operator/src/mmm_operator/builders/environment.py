@@ -3,7 +3,7 @@
 from mmm_operator import names
 from mmm_operator.api.source import mounted_source
 from mmm_operator.api.storage import CredentialsSecretRef
-from mmm_operator.api.v1alpha1 import Fallback, MultimodalModel
+from mmm_operator.api.v1alpha1 import Fallback, MultimodalModel, Quantization
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
@@ -21,6 +21,8 @@ def build_server_environment(mmm: MultimodalModel, revision: Revision, settings:
         **_shared(mmm, revision),
         "MMM_MODEL_TASKS": ",".join(mmm.spec.model.tasks),
         "MMM_DTYPE": runtime.dtype.value,
+        # Only where it is asked for: pods of before the field was there keep their template, and so are not replaced.
+        "MMM_QUANTIZATION": "" if runtime.quantization is Quantization.NONE else runtime.quantization.value,
         "MMM_DEVICE": "auto" if accelerator else "cpu",
         "MMM_REQUIRE_ACCELERATOR": "true" if must_accelerate else "false",
         "MMM_MAX_BATCH_SIZE": str(runtime.max_batch_size or ""),

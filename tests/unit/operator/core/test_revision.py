@@ -39,6 +39,7 @@ def revision(draft: Draft, digest: str = digest_of("1"), image: str = IMAGE) -> 
         {"accelerator": {"resourceName": "amd.com/gpu"}},
         {"accelerator": {"fallback": "CPU"}},
         {"runtime": {"dtype": "float16"}},
+        {"runtime": {"quantization": "Int8"}},
         {"runtime": {"maxBatchSize": 8}},
         {"runtime": {"maxQueueSeconds": 5}},
         {"runtime": {"imagePullPolicy": "Always"}},
@@ -81,7 +82,7 @@ def test_other_bytes_or_another_image_make_another_revision() -> None:
         # Defaults that somebody writes down.
         {"storage": {"addressingStyle": "Auto", "insecureSkipTLSVerify": False}},
         {"cache": {"type": "EmptyDir"}},
-        {"runtime": {"dtype": "auto", "maxQueueSeconds": 2, "env": []}},
+        {"runtime": {"dtype": "auto", "quantization": "None", "maxQueueSeconds": 2, "env": []}},
         {"resources": {"requests": {}, "limits": {}}},
         {"model": {"tasks": []}},
         {"podTemplate": {}},
@@ -122,7 +123,7 @@ class NewerCache(Cache):
 
 class NewerRuntime(Runtime):
     engine: str = "Builtin"
-    quantization: str | None = None
+    warmth: str | None = None
 
 
 class NewerSpec(Spec):

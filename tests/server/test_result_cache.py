@@ -1,0 +1,149 @@
+"""The optional memory of image vectors: in the process, and in a real Redis that comes and goes."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import redis
+
+from tests.server.conftest import Start
+from tests.server.harness import ServerProcess, wait_for
+from tests.server.pictures import base64_of, jpeg
+
+
+class RedisServer:
+    """A Redis on a free port of this machine, without files."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = int(free.getsockname()[1])
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self._child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        with redis.Redis(port=self.port) as client:
+            wait_for(lambda: _answers(client), 10, "Redis answers")
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.terminate()
+            self._child.wait()
+
+
+def _answers(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    assert shutil.which("redis-server"), "redis-server is missing: run `make tools`"
+    server = RedisServer()
+    server.start()
+    yield server
+    server.stop()
+
+
+def embed(server: ServerProcess, *seeds: int) -> list[list[float]]:
+    body = {"images": [base64_of(jpeg(seed=seed)) for seed in seeds]}
+    answer = httpx.post(f"{server.url}/v1/embed", json=body, timeout=30)
+    assert answer.status_code == 200, answer.text
+    return [one["embedding"] for one in answer.json()["embeddings"]]
+
+
+def computed(server: ServerProcess) -> float:
+    return server.metric("mmm_batch_size_sum")
+
+
+def test_without_it_every_image_is_computed(start_fake: Start) -> None:
+    server = start_fake().wait_ready()
+    assert embed(server, 1) == embed(server, 1)
+    assert computed(server) == 2
+
+
+def test_in_memory_an_image_is_computed_once(start_fake: Start) -> None:
+    server = start_fake(MMM_RESULT_CACHE="memory").wait_ready()
+    first = embed(server, 1, 2, 1)
+    assert computed(server) == 2, "an image that a request holds twice is computed once"
+    assert embed(server, 2, 3, 1)[::2] == [first[1], first[0]]
+    assert computed(server) == 3
+    assert server.metric("mmm_result_cache_total") == 2 + 3
+
+
+def test_replicas_share_a_redis(start_fake: Start, redis_server: RedisServer) -> None:
+    shared = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": redis_server.url}
+    digest = {"MMM_MODEL_DIGEST": "sha256:" + "a" * 64}
+    one, other = (start_fake(**shared, **digest).wait_ready() for _ in range(2))
+    first = embed(one, 1, 2)
+    with redis.Redis(port=redis_server.port) as client:
+        wait_for(lambda: client.dbsize() == 2, 10, "written behind the answer")
+        assert all(0 < int(client.ttl(key)) <= 24 * 3600 for key in client.scan_iter())
+    assert embed(other, 1, 2) == first
+    assert computed(other) == 0
+
+
+def test_another_model_never_gets_the_vectors(start_fake: Start, redis_server: RedisServer) -> None:
+    shared = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": redis_server.url}
+    servers = [start_fake(**shared, MMM_MODEL_DIGEST="sha256:" + digit * 64).wait_ready() for digit in "ab"]
+    for server in servers:
+        embed(server, 1)
+        assert computed(server) == 1
+
+
+def test_what_others_wrote_is_not_taken_for_a_vector(start_fake: Start, redis_server: RedisServer) -> None:
+    shared = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": redis_server.url}
+    server = start_fake(**shared).wait_ready()
+    first = embed(server, 1)
+    with redis.Redis(port=redis_server.port) as client:
+        wait_for(lambda: client.dbsize() == 1, 10, "written behind the answer")
+        (key,) = client.scan_iter()
+        client.set(key, b"something else")
+    assert embed(server, 1) == first
+    assert computed(server) == 2
+
+
+def test_a_redis_that_is_gone_costs_no_answer(start_fake: Start, redis_server: RedisServer) -> None:
+    server = start_fake(MMM_RESULT_CACHE="redis", MMM_RESULT_CACHE_URL=redis_server.url).wait_ready()
+    first = embed(server, 1)
+    redis_server.stop()
+    assert embed(server, 1) == first
+    assert server.log_line("the result cache does not answer")
+    redis_server.start()
+
+    def used_again() -> bool:
+        before = computed(server)
+        embed(server, 1)
+        return computed(server) == before
+
+    wait_for(used_again, 30, "the cache is used again")
+
+
+def test_a_cache_without_an_address_is_refused_at_the_start(start_fake: Start) -> None:
+    server = start_fake(MMM_RESULT_CACHE="redis")
+    assert server.wait_exit() == 2
+    assert "MMM_RESULT_CACHE_URL" in server.termination()["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["--set", "result_cache=memory"], None), (["--set", "model_digest=x"], 2), (["--set", "exact"], 2)],
+)
+def test_model_owners_tune_by_arguments(tmp_path: Path, arguments: list[str], code: int | None) -> None:
+    from tests.server.models import write_fake
+
+    model = write_fake(tmp_path / "model")
+    with ServerProcess(tmp_path / "server", {}, ["--model", str(model), *arguments]) as server:
+        if code is not None:
+            assert server.wait_exit() == code
+            return
+        server.wait_ready()
+        assert embed(server, 1) == embed(server, 1)
+        assert computed(server) == 1
