@@ -158,7 +158,7 @@ def test_the_answer_names_model_request_and_stages(clip: httpx.Client) -> None:
     assert answer.headers["x-request-id"] == "abc-123"
     assert answer.headers["x-model-version"] == "2"
     assert [part.split(";")[0] for part in answer.headers["server-timing"].split(", ")] == [
-        "read", "decode", "queue", "forward", "finish",
+        "read", "decode", "queue", "forward", "finish", "total",
     ]  # fmt: skip
 
 

@@ -14,7 +14,9 @@
     │   └── InternalError        1   a bug or a dead inference thread
     └── Refused                  ends one request: becomes a problem document
         ├── Malformed            400
+        ├── Invalid              400  a value that the protocol does not allow
         ├── NotFound             404
+        │   └── ModelNotFound    404
         ├── MethodNotAllowed     405
         ├── SlowClient           408
         ├── TooLarge             413
@@ -117,14 +119,15 @@ class Refused(ServerError):
     code: ClassVar[str] = "internal-error"
     title: ClassVar[str] = "The server failed"
 
-    def __init__(self, detail: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, detail: str, *, retry_after: float | None = None, field: str | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.retry_after = retry_after
+        self.field = field  # the name of the request's field that is wrong, as the protocol spells it
 
     def about(self, subject: str) -> "Refused":
         """The same refusal, saying which part of the request it is about."""
-        return type(self)(f"{subject}: {self.detail}", retry_after=self.retry_after)
+        return type(self)(f"{subject}: {self.detail}", retry_after=self.retry_after, field=self.field)
 
 
 class Malformed(Refused):
@@ -133,10 +136,22 @@ class Malformed(Refused):
     status, code, title = 400, "malformed", "The request cannot be read"
 
 
+class Invalid(Refused):
+    """A value that the protocol does not allow; where it says 400 and the friendly routes would say 422."""
+
+    status, code, title = 400, "invalid-value", "The request has a value that is not allowed"
+
+
 class NotFound(Refused):
     """No such route."""
 
     status, code, title = 404, "not-found", "No such route"
+
+
+class ModelNotFound(NotFound):
+    """Another model or version than the one served."""
+
+    code, title = "model-not-found", "No such model"
 
 
 class MethodNotAllowed(Refused):

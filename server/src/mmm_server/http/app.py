@@ -5,7 +5,7 @@ from collections.abc import Collection
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from mmm_server.engine.engine import Engine
@@ -13,23 +13,20 @@ from mmm_server.errors import MethodNotAllowed, NotFound, Refused, Unprocessable
 from mmm_server.http.bodies import BodyReader
 from mmm_server.http.envelope import Envelope
 from mmm_server.http.exchange import exchange_of
+from mmm_server.http.hot import Serving
 from mmm_server.http.openapi import describe
-from mmm_server.http.problems import problem_body, problem_headers
+from mmm_server.http.problems import problem_reply, shape_of
 from mmm_server.http.routes.health import add_health_routes
-from mmm_server.http.routes.predict import HotRoute, embed, predict
+from mmm_server.http.routes.predict import friendly_routes
 from mmm_server.http.routes.status import add_operations_routes, build_version
+from mmm_server.http.tally import Tally
 
 
 def inference_app(engine: Engine) -> ASGIApp:
     """The application of port 8080."""
     app = _bare("Multimodal inference")
-    bodies = BodyReader(engine.limits)
-    hot: list[BaseRoute] = [
-        Route("/predict", HotRoute(engine, bodies, predict, split_commas=True), methods=["POST"]),
-        Route("/v1/classify", HotRoute(engine, bodies, predict, split_commas=True), methods=["POST"]),
-        Route("/v1/embed", HotRoute(engine, bodies, embed, split_commas=False), methods=["POST"]),
-    ]
-    app.router.routes[:0] = hot
+    serving = Serving(engine, BodyReader(engine.limits), Tally())
+    app.router.routes[:0] = [*friendly_routes(serving)]
     add_health_routes(app, engine)
     app.openapi = lambda: describe(app.title, app.version)  # type: ignore[method-assign]
     return Envelope(app, engine, _paths(app.routes))
@@ -48,7 +45,7 @@ def _bare(title: str) -> FastAPI:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> Response:
-        response = _problem(request, _refusal(error, _paths(app.routes)))
+        response = _problem(request, _refusal(error, _alike(app.routes, exchange_of(request.scope).path)))
         response.headers.update(error.headers or {})
         return response
 
@@ -69,7 +66,12 @@ def _paths(routes: Collection[BaseRoute]) -> list[str]:
     return sorted({path for route in routes if (path := getattr(route, "path", None))})
 
 
-def _refusal(error: HTTPException, paths: list[str]) -> Refused:
+def _alike(routes: Collection[BaseRoute], path: str) -> list[str]:
+    """The paths of the protocol that a path belongs to."""
+    return [known for known in _paths(routes) if shape_of(known) is shape_of(path)]
+
+
+def _refusal(error: HTTPException, paths: Collection[str]) -> Refused:
     if error.status_code == 404:
         return NotFound(f"No such route; known are {', '.join(paths)}.")
     if error.status_code == 405:
@@ -78,6 +80,6 @@ def _refusal(error: HTTPException, paths: list[str]) -> Refused:
 
 
 def _problem(request: Request, refused: Refused) -> Response:
-    body = problem_body(refused, exchange_of(request.scope).request_id)
-    headers = {name.decode(): value.decode() for name, value in problem_headers(refused)}
-    return Response(body, refused.status, headers)
+    exchange = exchange_of(request.scope)
+    reply = problem_reply(refused, exchange.path, exchange.request_id)
+    return Response(reply.body, reply.status, {name.decode(): value.decode() for name, value in reply.headers})

@@ -1,8 +1,8 @@
 """Reading bodies with two bounds: how long one may be, and how many bytes are held for all requests together."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from starlette.types import Receive, Scope
 
@@ -39,6 +39,16 @@ class BodyReader:
         finally:
             self._held -= sum(map(len, chunks))
 
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Counts what was made of a body, such as its inflated form, as held until the block ends."""
+        self._held += size
+        try:
+            self._check_held()
+            yield
+        finally:
+            self._held -= size
+
     def _check_declared(self, scope: Scope) -> None:
         declared = header_of(scope, b"content-length")
         if declared is not None and declared.isdigit() and int(declared) > self._max_bytes:
@@ -54,9 +64,12 @@ class BodyReader:
         chunks.append(chunk)
         if sum(map(len, chunks)) > self._max_bytes:
             raise self._too_large()
+        self._check_held()
+        return bool(message.get("more_body", False))
+
+    def _check_held(self) -> None:
         if self._held > self._max_held:
             raise Overloaded("The server holds as many request bodies as it may.", retry_after=1.0)
-        return bool(message.get("more_body", False))
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body is longer than {self._max_bytes} bytes.")

@@ -17,6 +17,7 @@ from mmm_server.logs import fields
 log = logging.getLogger("mmm_server.access")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+STAGES = ("read", "decode", "queue", "forward", "finish")
 LEAVING = (State.DRAINING, State.FAILED)
 ALARMING = (500, 504)  # 503 is what probes get while the server is not ready: nothing to wake up for
 
@@ -54,7 +55,8 @@ class Envelope:
             self._record(exchange)
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        headers = [(b"x-request-id", exchange.request_id.encode()), *self._identity]
+        timing = (b"server-timing", _server_timing(exchange))
+        headers = [(b"x-request-id", exchange.request_id.encode()), timing, *self._identity]
         if self._engine.lifecycle.state in LEAVING:
             headers.append((b"connection", b"close"))  # the next request of this client belongs to another pod
         return headers
@@ -63,7 +65,7 @@ class Envelope:
         if isinstance(exchange.refused, Overloaded):
             self._engine.metrics.rejected.labels(exchange.refused.code).inc()
         seconds = time.monotonic() - exchange.started
-        route = exchange.path if exchange.path in self._routes else "other"
+        route = exchange.route or (exchange.path if exchange.path in self._routes else "other")
         self._engine.metrics.requests.labels(route, str(exchange.status)).inc()
         self._engine.metrics.request_seconds.labels(route).observe(seconds)
         level = logging.WARNING if exchange.status in ALARMING else logging.DEBUG
@@ -72,6 +74,13 @@ class Envelope:
                 request_id=exchange.request_id, route=route, status=exchange.status, seconds=round(seconds, 5)
             )
             log.log(level, "request", extra=known)
+
+
+def _server_timing(exchange: Exchange) -> bytes:
+    """What the server did until now, in milliseconds."""
+    spent = {stage: exchange.stages[stage] for stage in STAGES if stage in exchange.stages}
+    spent["total"] = time.monotonic() - exchange.started
+    return ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in spent.items()).encode()
 
 
 def _request_id(scope: Scope) -> str:

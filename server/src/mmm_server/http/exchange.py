@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, MutableMapping
+from collections.abc import Awaitable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
 from mmm_server.errors import ClientGone, Malformed, Refused
+from mmm_server.http.reply import Reply
 
 KEY = "mmm.exchange"
 
@@ -24,6 +25,8 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
     status: int = 0
     refused: Refused | None = None
+    route: str | None = None  # the template of the path, where the route has one
+    stages: Mapping[str, float] = field(default_factory=dict)  # seconds spent in each so far
 
 
 def exchange_of(scope: Scope) -> Exchange:
@@ -67,15 +70,15 @@ async def unless_gone(receive: Receive, work: Awaitable[Answer]) -> Answer:
         watcher.cancel()
 
 
-async def send_json(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    """Sends a whole answer; `headers` names the content type."""
+async def send_whole(send: Send, reply: Reply) -> None:
+    """Sends a whole answer."""
     start: MutableMapping[str, Any] = {
         "type": "http.response.start",
-        "status": status,
-        "headers": [*headers, (b"content-length", str(len(body)).encode())],
+        "status": reply.status,
+        "headers": [*reply.headers, (b"content-length", str(len(reply.body)).encode())],
     }
     await send(start)
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def timeout_of(scope: Scope) -> float | None:

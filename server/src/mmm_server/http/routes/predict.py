@@ -1,63 +1,68 @@
-"""The friendly surface: POST /predict, /v1/classify, /v1/embed. Raw ASGI, as these are the hot routes."""
+"""The friendly surface: POST /predict, /v1/classify, /v1/embed, /v1/similarity."""
 
-import time
 from collections.abc import Awaitable, Callable
 
-import orjson
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute, Route
+from starlette.types import Scope
 
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.ticket import Ticket
-from mmm_server.errors import Unprocessable, UnsupportedType
-from mmm_server.http.bodies import BodyReader
-from mmm_server.http.exchange import exchange_of, header_of, send_json, timeout_of, unless_gone
+from mmm_server.errors import Unprocessable
+from mmm_server.http.exchange import header_of
+from mmm_server.http.hot import HotRoute, Serving
 from mmm_server.http.payload import Payload, Source, read_payload
-
-JSON = (b"content-type", b"application/json")
-STAGES = ("read", "decode", "queue", "forward", "finish")
+from mmm_server.http.reply import Reply, json_reply
 
 Respond = Callable[[Engine, Ticket, Payload], Awaitable[dict[str, object]]]
 
 
-class HotRoute:
-    """Reads a payload, lets `respond` answer it, and sends the answer as JSON."""
+def friendly_routes(serving: Serving) -> list[BaseRoute]:
+    """The routes of this surface."""
+    wanted: list[tuple[str, Respond, bool]] = [
+        ("/predict", predict, True),
+        ("/v1/classify", predict, True),
+        ("/v1/embed", embed, False),
+        ("/v1/similarity", similarity, False),
+    ]
+    return [
+        Route(path, HotRoute(serving, path, Friendly(serving.engine, respond, split_commas=commas)), methods=["POST"])
+        for path, respond, commas in wanted
+    ]
 
-    def __init__(self, engine: Engine, bodies: BodyReader, respond: Respond, *, split_commas: bool) -> None:
+
+class Friendly:
+    """Reads any spelling of images and texts, lets `respond` answer, and says it in JSON."""
+
+    inflates = False
+
+    def __init__(self, engine: Engine, respond: Respond, *, split_commas: bool) -> None:
         self._engine = engine
         self._respond = respond
         self._split_commas = split_commas
-        self._bodies = bodies
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
-        exchange = exchange_of(scope)
-        ticket = self._engine.open_ticket(exchange.request_id, timeout_of(scope))
-        self._engine.check_open(ticket)
-        if header_of(scope, b"content-encoding") not in (None, "identity"):
-            raise UnsupportedType("Compressed bodies are not read here; images are compressed already.")
-        async with self._bodies.body(scope, receive, ticket.deadline - time.monotonic()) as body:
-            payload = await read_payload(self._source(scope, body))
-            ticket.note("read", time.monotonic() - exchange.started)
-            answer = await unless_gone(receive, self._respond(self._engine, ticket, payload))
-        finishing = time.monotonic()
-        encoded = orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-        ticket.note("finish", time.monotonic() - finishing)
-        self._observe(ticket)
-        await send_json(send, 200, encoded, [JSON, (b"server-timing", _server_timing(ticket))])
+    def check_head(self, scope: Scope) -> None:
+        """Refuses nothing yet."""
 
-    def _source(self, scope: Scope, body: bytes) -> Source:
+    async def read(self, scope: Scope, body: bytes) -> Payload:
+        """The images and texts."""
         limits = self._engine.limits
-        return Source(
-            body=body,
-            content_type=header_of(scope, b"content-type") or "",
-            query=scope["query_string"],
-            max_parts=limits.items + limits.labels + 1,
-            split_commas=self._split_commas,
+        return await read_payload(
+            Source(
+                body=body,
+                content_type=header_of(scope, b"content-type") or "",
+                query=scope["query_string"],
+                max_parts=limits.items + limits.labels + 1,
+                split_commas=self._split_commas,
+            )
         )
 
-    def _observe(self, ticket: Ticket) -> None:
-        for stage in ("read", "finish"):
-            self._engine.metrics.stage_seconds.labels(stage).observe(ticket.stages[stage])
+    async def respond(self, ticket: Ticket, call: Payload) -> dict[str, object]:
+        """The answer of this route."""
+        return await self._respond(self._engine, ticket, call)
+
+    async def finish(self, scope: Scope, call: Payload, answer: dict[str, object]) -> Reply:
+        """The answer as JSON."""
+        return json_reply(answer)
 
 
 async def predict(engine: Engine, ticket: Ticket, payload: Payload) -> dict[str, object]:
@@ -88,6 +93,9 @@ async def embed(engine: Engine, ticket: Ticket, payload: Payload) -> dict[str, o
     return {"embeddings": embeddings, "dimensions": vectors.images.shape[1]}
 
 
-def _server_timing(ticket: Ticket) -> bytes:
-    found = (f"{stage};dur={ticket.stages[stage] * 1000:.2f}" for stage in STAGES if stage in ticket.stages)
-    return ", ".join(found).encode()
+async def similarity(engine: Engine, ticket: Ticket, payload: Payload) -> dict[str, object]:
+    """The cosine of every image with every text, images × texts."""
+    if not payload.images or not payload.texts:
+        raise Unprocessable("At least one image and one text are needed.")
+    vectors = await engine.embed(ticket, payload.images, payload.prompts())
+    return {"similarities": (vectors.images @ vectors.texts.T).clip(-1.0, 1.0)}

@@ -1,0 +1,113 @@
+"""Raw ASGI routes: the hot ones, which read a body and compute, and pages, which only look.
+
+A hot route is the same walk in every protocol; a `Handler` says what differs.
+
+    head ─► admission ─► body read, inflated ─► read ─► respond, unless the client is gone ─► finish ─► sent
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from starlette.types import Receive, Scope, Send
+
+from mmm_server.engine.engine import Engine
+from mmm_server.engine.ticket import Ticket
+from mmm_server.http.bodies import BodyReader
+from mmm_server.http.compression import inflated, request_encoding
+from mmm_server.http.exchange import exchange_of, send_whole, timeout_of, unless_gone
+from mmm_server.http.reply import Reply
+from mmm_server.http.tally import Tally
+
+Call = TypeVar("Call")
+Answer = TypeVar("Answer")
+
+
+class Handler(Protocol[Call, Answer]):
+    """What one protocol makes of a request; every step may refuse it."""
+
+    @property
+    def inflates(self) -> bool:
+        """Whether compressed bodies are read."""
+        ...
+
+    def check_head(self, scope: Scope) -> None:
+        """Refuses what can be refused without the body."""
+        ...
+
+    async def read(self, scope: Scope, body: bytes) -> Call:
+        """The request as an object."""
+        ...
+
+    async def respond(self, ticket: Ticket, call: Call) -> Answer:
+        """The answer as values."""
+        ...
+
+    async def finish(self, scope: Scope, call: Call, answer: Answer) -> Reply:
+        """The answer as bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What all hot routes of one server share."""
+
+    engine: Engine
+    bodies: BodyReader
+    tally: Tally
+
+
+class HotRoute(Generic[Call, Answer]):
+    """Answers the requests of one route with the help of a handler."""
+
+    def __init__(self, serving: Serving, path: str, handler: Handler[Call, Answer]) -> None:
+        self._serving = serving
+        self._path = path
+        self._handler = handler
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        exchange = exchange_of(scope)
+        exchange.route = self._path
+        engine, tally = self._serving.engine, self._serving.tally
+        try:
+            ticket = engine.open_ticket(exchange.request_id, timeout_of(scope))
+            exchange.stages = ticket.stages
+            reply = await self._reply(scope, receive, ticket)
+        except Exception:
+            tally.failed(time.monotonic() - exchange.started)
+            raise
+        tally.succeeded(time.monotonic() - exchange.started)
+        for stage in ("read", "finish"):
+            engine.metrics.stage_seconds.labels(stage).observe(ticket.stages[stage])
+        await send_whole(send, reply)
+
+    async def _reply(self, scope: Scope, receive: Receive, ticket: Ticket) -> Reply:
+        handler, bodies, engine = self._handler, self._serving.bodies, self._serving.engine
+        handler.check_head(scope)
+        encoding = request_encoding(scope, inflates=handler.inflates)
+        engine.check_open(ticket)
+        async with bodies.body(scope, receive, ticket.deadline - time.monotonic()) as sent:
+            body = sent if encoding is None else await inflated(sent, encoding, engine.limits.body_bytes)
+            with bodies.holding(0 if encoding is None else len(body)):
+                call = await handler.read(scope, body)
+                ticket.note("read", time.monotonic() - exchange_of(scope).started)
+                answer = await unless_gone(receive, handler.respond(ticket, call))
+        finishing = time.monotonic()
+        reply = await handler.finish(scope, call, answer)
+        ticket.note("finish", time.monotonic() - finishing)
+        return reply
+
+
+class Page:
+    """A route that answers at once, from what is known."""
+
+    def __init__(self, path: str, look: Callable[[Scope], Reply]) -> None:
+        self._path = path
+        self._look = look
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        exchange_of(scope).route = self._path
+        await send_whole(send, self._look(scope))
