@@ -142,6 +142,10 @@ class Engine:
         vectors = await self._answer(backend, ticket, images, texts)
         return backend.finish(vectors.images, vectors.texts)
 
+    def compare(self, vectors: Vectors) -> Matrix:
+        """The probability of every text for every image of vectors that `embed` gave."""
+        return self._open_for(Task.ZERO_SHOT_IMAGE_CLASSIFICATION).finish(vectors.images, vectors.texts)
+
     def _open_for(self, *tasks: Task) -> Backend:
         if self._backend is None or not self.lifecycle.answering:
             raise NotReady("The model is not ready.", retry_after=RETRY_SECONDS)

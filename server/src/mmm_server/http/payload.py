@@ -85,7 +85,7 @@ def _from_json(body: bytes) -> Payload:
     for name, value in document.items():
         match FIELDS.get(name):
             case "images":
-                payload.images += [_decode_base64(one) for one in _strings(name, value)]
+                payload.images += [decode_base64(one) for one in _strings(name, value)]
             case "texts":
                 payload.texts += _strings(name, value)
             case "template" if isinstance(value, str) or value is None:
@@ -125,7 +125,7 @@ def _strings(name: str, value: object) -> list[str]:
     return values
 
 
-def _decode_base64(text: str) -> bytes:
+def decode_base64(text: str) -> bytes:
     """The bytes of a base64 string or of a data URI."""
     if text.startswith("data:"):
         head, _, text = text.partition(",")
