@@ -37,6 +37,7 @@ class ServerProcess:
     directory: Path
     environment: dict[str, str]
     arguments: list[str] = field(default_factory=list)
+    python: str = sys.executable
 
     def __enter__(self) -> "ServerProcess":
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ class ServerProcess:
         self.started_at = time.monotonic()
         with self.log_path.open("wb") as log:
             self.child = subprocess.Popen(
-                [sys.executable, "-m", "mmm_server", "serve", *self.arguments],
+                [self.python, "-m", "mmm_server", "serve", *self.arguments],
                 env=environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
