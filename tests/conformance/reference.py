@@ -31,7 +31,7 @@ def main(directory: Path) -> None:
         "probabilities": output.logits_per_image.softmax(dim=-1).tolist(),
         "tokens": int(tokens["attention_mask"].sum()),
     }
-    print(json.dumps(found))
+    sys.stdout.write(json.dumps(found) + "\n")
 
 
 if __name__ == "__main__":

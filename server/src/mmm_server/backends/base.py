@@ -100,6 +100,10 @@ class Backend(Protocol):
         """One item per text; Unprocessable if one has more tokens than the model reads."""
         ...
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the texts have together, padding aside; any thread."""
+        ...
+
     def launch(self, batch: Sequence[Prepared]) -> Result:
         """Starts a batch of one shape; the result is one vector of length one per item.
 

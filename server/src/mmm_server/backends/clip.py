@@ -126,6 +126,10 @@ class DualEncoder:
         """One item per text."""
         return self._texts.prepare(texts)
 
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the texts have together, padding aside."""
+        return self._texts.count(texts)
+
     def launch(self, batch: Sequence[Prepared]) -> Result:
         """Starts a batch of one shape; the result is its vectors, scaled to length one."""
         kind, count = batch[0].kind, len(batch)

@@ -44,13 +44,20 @@ class TextPreparation:
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
         """One item per text; Unprocessable if one is too long."""
-        rows = self._tokenizer(list(texts), truncation=False, padding=False)["input_ids"]
-        return [self._pad(row) for row in rows]
+        return [self._pad(row) for row in self._tokenize(texts)]
+
+    def count(self, texts: Sequence[str]) -> int:
+        """How many tokens the texts have together, padding aside."""
+        return sum(map(len, self._tokenize(texts)))
 
     def example(self, bucket: int) -> Prepared:
         """A text of one bucket."""
-        row = self._tokenizer(["a"], truncation=False, padding=False)["input_ids"][0]
+        row = self._tokenize(["a"])[0]
         return Prepared(Kind.TEXT, bucket, self._padded(row, bucket))
+
+    def _tokenize(self, texts: Sequence[str]) -> list[list[int]]:
+        rows: list[list[int]] = self._tokenizer(list(texts), truncation=False, padding=False)["input_ids"]
+        return rows
 
     def _pad(self, row: list[int]) -> Prepared:
         limit = self.buckets[-1]

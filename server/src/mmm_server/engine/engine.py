@@ -142,6 +142,10 @@ class Engine:
         vectors = await self._answer(backend, ticket, images, texts)
         return backend.finish(vectors.images, vectors.texts)
 
+    async def count_tokens(self, texts: Sequence[str]) -> int:
+        """How many tokens the model reads in texts that `embed` took."""
+        return await asyncio.to_thread(self._open_for().count_tokens, texts) if texts else 0
+
     def compare(self, vectors: Vectors) -> Matrix:
         """The probability of every text for every image of vectors that `embed` gave."""
         return self._open_for(Task.ZERO_SHOT_IMAGE_CLASSIFICATION).finish(vectors.images, vectors.texts)
