@@ -4,7 +4,7 @@ import gzip
 import json
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -26,7 +26,7 @@ def text_input(*texts: str) -> dict[str, object]:
     return {"name": "text", "datatype": "BYTES", "shape": [len(texts)], "data": list(texts)}
 
 
-def request_of(*inputs: dict[str, object], **more: object) -> bytes:
+def request_of(*inputs: Mapping[str, object], **more: object) -> bytes:
     return json.dumps({"inputs": inputs, **more}).encode()
 
 

@@ -16,7 +16,7 @@ from mmm_server.http.exchange import exchange_of
 from mmm_server.http.hot import Serving
 from mmm_server.http.oip.routes import oip_routes
 from mmm_server.http.openai.routes import openai_routes
-from mmm_server.http.openapi import describe
+from mmm_server.http.openapi.document import describe
 from mmm_server.http.problems import problem_reply, shape_of
 from mmm_server.http.routes.health import add_health_routes
 from mmm_server.http.routes.predict import friendly_routes
@@ -30,7 +30,7 @@ def inference_app(engine: Engine) -> ASGIApp:
     serving = Serving(engine, BodyReader(engine.limits), Tally())
     app.router.routes[:0] = [*friendly_routes(serving), *oip_routes(serving), *openai_routes(serving)]
     add_health_routes(app, engine)
-    app.openapi = lambda: describe(app.title, app.version)  # type: ignore[method-assign]
+    app.openapi = lambda: describe(app.title, app.version, engine)  # type: ignore[method-assign]
     return Envelope(app, engine, _paths(app.routes))
 
 

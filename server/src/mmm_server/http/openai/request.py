@@ -55,7 +55,9 @@ def parse_embeddings(body: bytes) -> EmbeddingsCall:
 
 
 def _format(document: Mapping[str, object]) -> str:
-    found = document.get("encoding_format") or "float"
+    found = document.get("encoding_format")
+    if found is None:
+        return "float"
     if not isinstance(found, str) or found not in FORMATS:
         raise Invalid("The encoding_format must be float or base64.", field="encoding_format")
     return found
