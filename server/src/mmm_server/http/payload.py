@@ -44,6 +44,8 @@ class Payload:
             return self.texts
         if self.template.count(SLOT) != 1:
             raise Unprocessable("The template must contain {} exactly once.")
+        if not all(text.strip() for text in self.texts):
+            raise Unprocessable("A text is empty.")  # the template around it would hide that
         return [self.template.replace(SLOT, text) for text in self.texts]
 
 

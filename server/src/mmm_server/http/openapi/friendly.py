@@ -24,6 +24,11 @@ TEMPLATE: Schema = {
     "description": "Every text is put into it, in the place of {}.",
 }
 STRING: Schema = {"type": "string"}
+FORM_TEXT: Schema = {
+    **TEXT,
+    "pattern": r"^[^\x00\[,]*[^\s\x00\x1c-\x1f\x85\[,][^\x00\[,]*$",
+    "description": "One field alone may also hold a list: as JSON or, where labels are wanted, with commas.",
+}
 
 
 def paths(engine: Engine) -> Schema:
@@ -42,17 +47,16 @@ def schemas(engine: Engine) -> Schema:
     images = _one_or_many(IMAGE, limits.items)
     labels = _one_or_many(TEXT, limits.labels, uniqueItems=True)
     texts = _one_or_many(TEXT, max(limits.items, limits.labels))
-    either: Schema = {"anyOf": [_needs("images"), _needs("texts")]}
-    files = {"type": "array", "items": IMAGE_FILE, "minItems": 1, "maxItems": limits.items}
+    files = {"type": "array", "items": IMAGE_FILE, "maxItems": limits.items}
     return {
-        "PredictBody": {**_body(images, texts=labels), **_both("texts")},
-        "ClassifyBody": {**_body(images, labels=labels), **_both("labels")},
-        "EmbedBody": {**_body(images, texts=texts), **either},
-        "SimilarityBody": {**_body(images, texts=texts), **_both("texts")},
-        "PredictForm": _form(files, ["image", "texts"], texts=labels),
-        "ClassifyForm": _form(files, ["image", "labels"], labels=labels),
-        "EmbedForm": {**_form(files, [], texts=texts), "minProperties": 1},
-        "SimilarityForm": _form(files, ["image", "texts"], texts=texts),
+        "PredictBody": {**_body(images, texts=labels), **_both("images", "texts")},
+        "ClassifyBody": {**_body(images, labels=labels), **_both("images", "labels")},
+        "EmbedBody": {**_body(images, texts=texts), "anyOf": [_needs("images"), _needs("texts")]},
+        "SimilarityBody": {**_body(images, texts=texts), **_both("images", "texts")},
+        "PredictForm": {**_form(files, texts=labels), **_both("image", "texts")},
+        "ClassifyForm": {**_form(files, labels=labels), **_both("image", "labels")},
+        "EmbedForm": {**_form(files, texts=texts), "anyOf": [_needs("image"), _needs("texts")]},
+        "SimilarityForm": {**_form(files, texts=texts), **_both("image", "texts")},
         "Predictions": shaped({"predictions": {"type": "array", "items": _prediction()}}),
         "Embeddings": shaped({"dimensions": {"type": "integer"}, "embeddings": {"type": "array", "items": _vector()}}),
         "Similarities": shaped({"similarities": {"type": "array", "items": NUMBERS}}),
@@ -90,8 +94,8 @@ def _body(images: Schema, **texts: Schema) -> Schema:
     return {"type": "object", "additionalProperties": False, "properties": fields}
 
 
-def _both(texts: str) -> Schema:
-    return {"required": ["images", texts], "allOf": [_needs("images"), _needs(texts)]}
+def _both(*fields: str) -> Schema:
+    return {"required": [*fields], "allOf": [_needs(field) for field in fields]}
 
 
 def _needs(field: str) -> Schema:
@@ -102,10 +106,14 @@ def _one_or_many(item: Schema, most: int, **extra: bool) -> Schema:
     return {"anyOf": [item, {"type": "array", "items": item, "maxItems": most, **extra}]}
 
 
-def _form(files: Schema, required: list[str], **texts: Schema) -> Schema:
+def _form(files: Schema, **texts: Schema) -> Schema:
     ((name, many),) = texts.items()
-    fields = {"image": files, name: {**many["anyOf"][1], "minItems": 1}, "template": {**TEMPLATE, "type": "string"}}
-    return {"type": "object", "required": required, "additionalProperties": False, "properties": fields}
+    fields = {
+        "image": files,
+        name: {**many["anyOf"][1], "items": FORM_TEXT},
+        "template": {**TEMPLATE, "type": "string"},
+    }
+    return {"type": "object", "additionalProperties": False, "properties": fields}
 
 
 def _prediction() -> Schema:

@@ -69,6 +69,9 @@ def schemas(engine: Engine) -> Schema:
 
 def _request(engine: Engine) -> Schema:
     item = ref("EmbeddingsItem")
+    given = {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]}
+    messages = {"type": "array", "items": ref("EmbeddingsMessage"), "minItems": 1}
+    nothing: Schema = {"type": "null"}
     known = engine.capabilities
     dimensions: Schema = {"enum": [known.dimensions, None]} if known else {"type": ["integer", "null"]}
     return {
@@ -76,13 +79,16 @@ def _request(engine: Engine) -> Schema:
         "required": ["model"],
         "properties": {
             "model": {"enum": [engine.settings.model_name]},
-            "input": {"anyOf": [item, {"type": "array", "items": item, "minItems": 1}]},
-            "messages": {"type": "array", "items": ref("EmbeddingsMessage"), "minItems": 1},
+            "input": {"anyOf": [given, nothing]},
+            "messages": {"anyOf": [messages, nothing]},
             "encoding_format": {"enum": ["float", "base64", None]},
             "dimensions": dimensions,
             "user": {"description": "Ignored, as every field that is not named here."},
         },
-        "oneOf": [{"required": ["input"]}, {"required": ["messages"]}],
+        "anyOf": [
+            {"required": ["input"], "properties": {"input": given, "messages": nothing}},
+            {"required": ["messages"], "properties": {"input": nothing, "messages": messages}},
+        ],
     }
 
 

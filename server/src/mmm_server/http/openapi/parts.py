@@ -5,7 +5,8 @@ from typing import Any
 
 Schema = dict[str, Any]  # JSON Schema has no useful static type
 
-TEXT: Schema = {"type": "string", "minLength": 1, "pattern": r"^[^\x00]*[^\s\x00][^\x00]*$"}
+# Somewhere something that is neither white space, as Python and JavaScript together see it, nor NUL.
+TEXT: Schema = {"type": "string", "minLength": 1, "pattern": r"^[^\x00]*[^\s\x00\x1c-\x1f\x85][^\x00]*$"}
 IMAGE: Schema = {
     "type": "string",
     "format": "base64-image",
