@@ -21,8 +21,8 @@ demo-down: setup ## remove the demo's cluster and object store
 	@python -m dev.demo down
 
 .PHONY: test
-test: setup ## everything that CI checks: lint types unit test-server integration chaos-slice e2e
-	@dev/test.sh lint types unit test-server integration chaos-slice e2e
+test: setup ## everything that CI checks: lint types unit test-server conformance integration chaos-slice e2e
+	@dev/test.sh lint types unit test-server conformance integration chaos-slice e2e
 
 .PHONY: unit
 unit: setup ## pure functions, contracts between the parts, layout of the repository
@@ -31,6 +31,10 @@ unit: setup ## pure functions, contracts between the parts, layout of the reposi
 .PHONY: test-server
 test-server: setup tools ## the real server process and the real repository protocol
 	$(PYTEST) tests/server tests/repository
+
+.PHONY: conformance
+conformance: setup ## the clients of the server's protocols: tritonclient, KServe, openai, schemathesis
+	@dev/conformance.sh
 
 .PHONY: integration
 integration: setup tools ## the operator against a real API server; chart and generated files
@@ -99,6 +103,7 @@ lock: setup ## resolve the dependencies again and pin them with hashes
 	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra dev ../pyproject.toml -o dev.lock
 	cd requirements && uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra operator -c dev.lock ../pyproject.toml -o operator.lock
 	cd requirements && uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra server --extra tracing -c dev.lock ../pyproject.toml -o server.lock
+	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux conformance.in -o conformance.lock
 
 .PHONY: clean
 clean: ## remove the cluster, images, programs, models and build results

@@ -46,13 +46,14 @@ def test_files_and_functions_fit_in_the_head(path: Path) -> None:
         *("Makefile", "Dockerfile.operator", "Dockerfile.server", ".ci/run"),
         *("crds", "charts", "manifests", "tests", "e2e", "docs/adr", "docs/glossary.md"),
         *("requirements/dev.lock", "requirements/operator.lock", "requirements/server.lock"),
+        "requirements/conformance.lock",
     ],
 )
 def test_it_is_there(name: str) -> None:
     assert (ROOT / name).exists()
 
 
-@pytest.mark.parametrize("lock", ["dev", "operator", "server", "uv"])
+@pytest.mark.parametrize("lock", ["dev", "operator", "server", "uv", "conformance"])
 def test_locks_have_hashes_and_no_addresses(lock: str) -> None:
     lines = (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines()
     pins = [line for line in lines if "==" in line and not line.startswith((" ", "#"))]
