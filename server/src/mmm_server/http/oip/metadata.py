@@ -55,7 +55,7 @@ def model_metadata(engine: Engine) -> Reply:
 def live(engine: Engine) -> Reply:
     """Whether a restart would not help."""
     if not engine.alive:
-        raise NotReady("The inference thread does not work any more.")
+        raise NotReady("The inference thread does not work any more.", retry_after=RETRY_SECONDS)
     return json_reply({"live": True})
 
 
