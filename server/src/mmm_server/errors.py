@@ -23,9 +23,11 @@
         ├── UnsupportedType      415
         ├── Unprocessable        422  limits and semantics
         ├── Overloaded           429  with Retry-After
+        ├── HeadTooLarge         431
         ├── ClientGone           499  nobody reads it; it exists for the metrics
         ├── InferenceFailed      500
         ├── NotReady             503  with Retry-After
+        ├── TooManyConnections   503  with Retry-After
         └── DeadlinePassed       504
 
 The text of an error is a sentence written for whoever reads it: never the text of another exception, a path, an address
@@ -196,6 +198,12 @@ class Overloaded(Refused):
     status, code, title = 429, "overloaded", "The server is full"
 
 
+class HeadTooLarge(Refused):
+    """More header fields than the server reads."""
+
+    status, code, title = 431, "head-too-large", "The head of the request is too large"
+
+
 class ClientGone(Refused):
     """The client closed the connection before the answer."""
 
@@ -212,6 +220,12 @@ class NotReady(Refused):
     """The model is not loaded yet, or not any more."""
 
     status, code, title = 503, "not-ready", "The model is not ready"
+
+
+class TooManyConnections(Refused):
+    """No room for another connection."""
+
+    status, code, title = 503, "too-many-connections", "Too many connections"
 
 
 class DeadlinePassed(Refused):

@@ -12,6 +12,19 @@ DEFAULT_TEXT_CHARS = 8192
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """What connections may take of one port; 0 connections mean any number."""
+
+    connections: int = 4096
+    connections_per_peer: int = 0
+    head_bytes: int = 32 * 1024
+    head_fields: int = 128
+    head_seconds: float = 10.0
+    write_stall_seconds: float = 30.0
+    keep_alive_seconds: int = 120
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """What one request may hold."""
 
@@ -22,6 +35,9 @@ class Limits:
     text_tokens: int | None = None
     text_chars: int = DEFAULT_TEXT_CHARS
     items: int = 64
+    json_depth: int = 32
+    json_values: int = 10_000
+    body_stall_seconds: float = 10.0
 
     def check_items(self, images: int, texts: int) -> None:
         """Refuses more items than one request may hold."""
@@ -51,4 +67,20 @@ def limits_of(settings: Settings) -> Limits:
         text_tokens=tokens,
         text_chars=DEFAULT_TEXT_CHARS if tokens is None else tokens * CHARS_PER_TOKEN,
         items=settings.max_items,
+        json_depth=settings.max_json_depth,
+        json_values=settings.max_json_values,
+        body_stall_seconds=settings.body_stall_seconds,
+    )
+
+
+def connection_limits_of(settings: Settings) -> ConnectionLimits:
+    """The bounds of connections that the settings ask for."""
+    return ConnectionLimits(
+        connections=settings.max_connections,
+        connections_per_peer=settings.max_connections_per_peer,
+        head_bytes=settings.max_head_bytes,
+        head_fields=settings.max_head_fields,
+        head_seconds=settings.head_timeout_seconds,
+        write_stall_seconds=settings.write_stall_seconds,
+        keep_alive_seconds=settings.keep_alive_seconds,
     )

@@ -22,6 +22,8 @@ LOAD_SECONDS: Final = "mmm_model_load_seconds"
 MODEL_INFO: Final = "mmm_model_info"
 HEARTBEAT_AGE: Final = "mmm_worker_heartbeat_age_seconds"
 BUSY_RATIO: Final = "mmm_device_busy_ratio"
+REFUSED_CONNECTIONS_TOTAL: Final = "mmm_connections_refused_total"
+EVENT_LOOP_LAG: Final = "mmm_event_loop_lag_seconds"
 
 LATENCY_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -75,6 +77,12 @@ class Metrics:
         )
         self.model_info = Gauge(
             MODEL_INFO, "1 for what is served.", ("version", "digest", "dtype", "device"), registry=registry
+        )
+        self.refused_connections = Counter(
+            REFUSED_CONNECTIONS_TOTAL, "Connections refused or cut off.", ("reason",), registry=registry
+        )
+        self.event_loop_lag = Gauge(
+            EVENT_LOOP_LAG, "Longest time in the last minute that the event loop was late.", registry=registry
         )
 
         # A series that exists from the start lets rate() see the first event.

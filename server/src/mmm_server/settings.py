@@ -74,6 +74,18 @@ class Settings(BaseSettings):
     max_labels: PositiveInt = 256
     max_text_tokens: PositiveInt | None = None
     max_items: PositiveInt = 64
+    max_json_depth: PositiveInt = 32
+    max_json_values: PositiveInt = 10_000
+
+    max_connections: Annotated[int, Field(ge=0)] = 4096  # of each port; 0: no bound
+    max_connections_per_peer: Annotated[int, Field(ge=0)] = 0  # 0: no bound, as the clients of a proxy share an address
+    max_head_bytes: PositiveInt = 32 * 1024
+    max_head_fields: PositiveInt = 128
+    head_timeout_seconds: PositiveSeconds = 10.0  # from the connection, or the first byte, to the end of the head
+    body_stall_seconds: PositiveSeconds = 10.0  # without a byte of the body; the whole has the request's timeout
+    write_stall_seconds: PositiveSeconds = 30.0  # without the client taking a byte of its answer
+    # Longer than the idle timeouts of usual clients and proxies: whoever closes first should not be us.
+    keep_alive_seconds: PositiveInt = 120
 
     @field_validator("model_tasks", mode="before")
     @classmethod

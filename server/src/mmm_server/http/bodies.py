@@ -1,4 +1,4 @@
-"""Reading bodies with two bounds: how long one may be, and how many bytes are held for all requests together."""
+"""Reading bodies with bounds: how long one may be, how slowly it may come, and how many bytes are held for all."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -17,6 +17,7 @@ class BodyReader:
     def __init__(self, limits: Limits) -> None:
         self._max_bytes = limits.body_bytes
         self._max_held = limits.inflight_bytes
+        self._stall_seconds = limits.body_stall_seconds
         self._held = 0
 
     @asynccontextmanager
@@ -24,20 +25,15 @@ class BodyReader:
         """The whole body, counted as held until the block ends.
 
         TooLarge as soon as it is known to be too long, without keeping what came; Overloaded if too much is held
-        already; SlowClient if it does not come in time.
+        already; SlowClient if it does not come within `seconds`, or nothing of it for too long.
         """
-        chunks: list[bytes] = []
+        reading = _Reading()
         try:
             self._check_declared(scope)
-            try:
-                async with asyncio.timeout(seconds):
-                    while await self._take(receive, chunks):
-                        pass
-            except TimeoutError:
-                raise SlowClient("The body did not arrive in time.") from None
-            yield chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            await self._read(receive, reading, seconds)
+            yield reading.whole()
         finally:
-            self._held -= sum(map(len, chunks))
+            self._held -= reading.size
 
     @contextmanager
     def holding(self, size: int) -> Iterator[None]:
@@ -54,15 +50,25 @@ class BodyReader:
         if declared is not None and declared.isdigit() and int(declared) > self._max_bytes:
             raise self._too_large()
 
-    async def _take(self, receive: Receive, chunks: list[bytes]) -> bool:
-        """Appends the next chunk; whether more will come."""
+    async def _read(self, receive: Receive, reading: "_Reading", seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + self._stall_seconds)) as timeout:
+                while await self._take(receive, reading):
+                    timeout.reschedule(min(deadline, loop.time() + self._stall_seconds))
+        except TimeoutError:
+            raise SlowClient("The body did not arrive in time.") from None
+
+    async def _take(self, receive: Receive, reading: "_Reading") -> bool:
+        """Keeps the next piece; whether more will come."""
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone("The client is gone.")
-        chunk = message.get("body", b"")
-        self._held += len(chunk)
-        chunks.append(chunk)
-        if sum(map(len, chunks)) > self._max_bytes:
+        piece = message.get("body", b"")
+        self._held += len(piece)
+        reading.add(piece)
+        if reading.size > self._max_bytes:
             raise self._too_large()
         self._check_held()
         return bool(message.get("more_body", False))
@@ -73,3 +79,24 @@ class BodyReader:
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body is longer than {self._max_bytes} bytes.")
+
+
+class _Reading:
+    """The pieces of one body: nearly always one, which is then not copied; many small ones cost their bytes only."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._first = b""
+        self._rest = bytearray()
+
+    def add(self, piece: bytes) -> None:
+        """Appends a piece."""
+        if self.size == 0:
+            self._first = piece
+        else:
+            self._rest += piece
+        self.size += len(piece)
+
+    def whole(self) -> bytes:
+        """The body."""
+        return self._first + self._rest if self._rest else self._first

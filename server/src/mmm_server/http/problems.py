@@ -39,7 +39,7 @@ def problem_reply(refused: Refused, path: str, request_id: str) -> Reply:
     shape = shape_of(path)
     kind = PROBLEM if shape is Shape.PROBLEM else JSON
     body = orjson.dumps(_document(shape, refused, request_id))
-    return Reply(body, (kind, *_retry(refused)), refused.status)
+    return Reply(body, (kind, *_more_headers(refused)), refused.status)
 
 
 def _document(shape: Shape, refused: Refused, request_id: str) -> dict[str, object]:
@@ -70,10 +70,13 @@ def _openai_error(refused: Refused) -> dict[str, object]:
     }
 
 
-def _retry(refused: Refused) -> tuple[Header, ...]:
-    if refused.retry_after is None:
-        return ()
-    return ((b"retry-after", str(max(1, math.ceil(refused.retry_after))).encode()),)
+def _more_headers(refused: Refused) -> list[Header]:
+    headers: list[Header] = []
+    if refused.retry_after is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(refused.retry_after))).encode()))
+    if refused.status == 408:
+        headers.append((b"connection", b"close"))  # what is left of the body may come at any time
+    return headers
 
 
 def _under(path: str, root: str) -> bool:

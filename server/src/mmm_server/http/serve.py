@@ -7,6 +7,7 @@ accepting · finish what is in flight · exit 0, at the latest when the grace pe
 import asyncio
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import time
@@ -20,6 +21,10 @@ from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.http.app import inference_app, operations_app
+from mmm_server.http.connections import Guard, Reason, sweep_seconds
+from mmm_server.http.loop_lag import LagMeter, measured
+from mmm_server.http.protocol import GuardedConfig, GuardedProtocol
+from mmm_server.limits import connection_limits_of
 from mmm_server.logs import fields
 from mmm_server.metrics import Metrics
 from mmm_server.settings import Settings
@@ -27,30 +32,31 @@ from mmm_server.termination import write_termination
 
 log = logging.getLogger(__name__)
 
-# Longer than the idle timeouts of usual clients and proxies: whoever closes first should not be us.
-KEEP_ALIVE_SECONDS = 120
 LINGER_SECONDS = 1.0  # so that callers get their errors and a probe sees the failure before the process ends
 LAST_MOMENT_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
+SPARE_DESCRIPTORS = 256
 
 
 class Listener(uvicorn.Server):
-    """A uvicorn server on one socket that leaves the signals to the process."""
+    """A uvicorn server on one socket that leaves the signals to the process and bounds what connections take."""
 
-    def __init__(self, app: ASGIApp, host: str, port: int) -> None:
-        self.socket = _bind(host, port)
-        config = uvicorn.Config(
+    def __init__(self, app: ASGIApp, address: tuple[str, int], guard: Guard) -> None:
+        self.socket = _bind(*address)
+        config = GuardedConfig(
             app,
-            http="httptools",
+            http=GuardedProtocol,
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=guard.limits.keep_alive_seconds,
         )
+        config.guard = guard
         super().__init__(config)
         self.task: asyncio.Task[None] | None = None
+        self._sweeps = sweep_seconds(guard.limits)
 
     @property
     def port(self) -> int:
@@ -64,7 +70,23 @@ class Listener(uvicorn.Server):
 
     def begin(self) -> None:
         """Starts to accept."""
-        self.task = asyncio.create_task(self.serve(sockets=[self.socket]))
+        self.task = asyncio.create_task(self._serve_and_sweep())
+
+    async def _serve_and_sweep(self) -> None:
+        sweeper = asyncio.create_task(self._sweep())
+        try:
+            await self.serve(sockets=[self.socket])
+        finally:
+            sweeper.cancel()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._sweeps)
+            now = loop.time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, GuardedProtocol):
+                    connection.sweep(now)
 
     async def finish(self, seconds: float) -> bool:
         """Stops accepting and waits for the requests in flight; whether all were answered in time."""
@@ -82,12 +104,25 @@ class Process:
         self._settings = settings
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._engine = Engine(settings, Metrics(), threads)
-        self._inference = Listener(inference_app(self._engine), settings.host, settings.http_port)
-        self._operations = Listener(operations_app(self._engine), settings.host, settings.operations_port)
+        self._metrics = metrics = Metrics()
+        self._engine = Engine(settings, metrics, threads)
+        raise_file_limit(2 * settings.max_connections)
+        guards = [Guard(connection_limits_of(settings), self._count_refused) for _ in range(2)]
+        inference, operations = (settings.host, settings.http_port), (settings.host, settings.operations_port)
+        self._inference = Listener(inference_app(self._engine), inference, guards[0])
+        self._operations = Listener(operations_app(self._engine), operations, guards[1])
+        self._lag = LagMeter()
+        metrics.event_loop_lag.set_function(self._lag.longest)
 
     async def run(self) -> int:
         """The exit code, once everything is over."""
+        with measured(self._lag):
+            return await self._run()
+
+    def _count_refused(self, reason: Reason) -> None:
+        self._metrics.refused_connections.labels(reason.value).inc()
+
+    async def _run(self) -> int:
         self._catch_signals()
         self._inference.begin()
         self._operations.begin()
@@ -138,6 +173,15 @@ def run(settings: Settings, threads: int) -> int:
         return await Process(settings, threads).run()
 
     return uvloop.run(main())
+
+
+def raise_file_limit(connections: int) -> None:
+    """Lets the process open a descriptor for every connection, as far as the system permits."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + SPARE_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
 def _bind(host: str, port: int) -> socket.socket:

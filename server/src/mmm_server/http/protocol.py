@@ -1,0 +1,317 @@
+"""uvicorn's HTTP protocol with the bounds that it lacks: of heads, slow readers, pipelines and connections.
+
+A message that breaks a rule of HTTP gets one small answer and the end of the connection. It never gets that answer in
+the place of another one: what was asked before it is answered first.
+"""
+
+import heapq
+import uuid
+from asyncio import AbstractEventLoop, Transport
+from collections.abc import Iterable
+from typing import Any, Final
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from mmm_server.errors import HeadTooLarge, Malformed, Refused, SlowClient, TooManyConnections
+from mmm_server.http.connections import EVICTION_SECONDS, Guard, Phase, Reason, Unsent, overdue
+from mmm_server.http.problems import problem_body, problem_headers
+
+MAX_PIPELINED = 16
+FREE_PIECES = 16_384  # pieces of a body that may be as small as they like
+LEAST_PIECE = 16  # bytes that pieces must have on average after that: a callback costs as much as hundreds of bytes
+SLACK = 256 * 1024  # one read of the socket
+HOP_FIELDS: Final = (b"connection", b"upgrade", b"http2-settings")
+VERSIONS: Final = ("1.1", "1.0")
+NOT_HTTP = "The request is not valid HTTP/1.1."
+
+
+class GuardedConfig(uvicorn.Config):
+    """uvicorn's settings together with our own bounds."""
+
+    guard: Guard
+
+
+class _Broken(Exception):
+    """Raised through the parser; it becomes the answer to the request."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(
+        self,
+        config: GuardedConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self.guard = config.guard
+        self.limits = config.guard.limits
+        self.phase = Phase.HEAD
+        self.since = 0.0
+        self._peer: str | None = None  # set while the guard counts this connection
+        self._unsent = Unsent()
+        self._deaf = False  # nothing that comes is read any more
+        self._refusal: Refused | None = None
+        self._barren = 0  # bytes received since anything came out of them
+        self._pieces = 0
+        self._piece_bytes = 0
+        self._trailers = 0
+        self._upgrading = False
+
+    # The connection
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Counts the connection, or turns it away."""
+        super().connection_made(transport)
+        self.since = self.loop.time()
+        peer = self.client[0] if self.client else ""
+        if self.guard.full():
+            make_room(self.connections, self.since)
+        if self.guard.welcome(peer):
+            self._peer = peer
+            self.guard.enter(peer)
+        else:
+            busy = TooManyConnections("The server has as many connections as it may.", retry_after=1.0)
+            self._answer(busy, Reason.TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forgets the connection."""
+        self._leave()
+        super().connection_lost(exc)
+        # After a reset uvicorn leaves this timer behind, and with it the whole connection for as long as it runs.
+        self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        """Feeds the parser and watches what becomes of it."""
+        self._unset_keepalive_if_required()
+        if self._deaf:
+            return
+        if self.phase is Phase.IDLE:
+            self._enter(Phase.HEAD)
+        self._barren += len(data)
+        self._feed(data)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._feed_without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            refusal = self._refusal or Malformed(NOT_HTTP)
+            self._refuse(refusal, Reason.HEAD_TOO_LARGE if refusal.status == 431 else Reason.MALFORMED)
+        else:
+            self._check_barren()
+
+    def _feed_without_upgrade(self, rest: bytes) -> None:
+        """Reads the request again as one that asks for no other protocol: the parser left its body out.
+
+        Java's own client asks so on every new connection, also with a body.
+        """
+        close = any(name == b"connection" and b"close" in value.lower() for name, value in self.headers)
+        fields = [field for field in self.headers if field[0] not in HOP_FIELDS]
+        fields += [(b"connection", b"close")] if close else []
+        version = self.parser.get_http_version().encode()
+        head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        self.parser = httptools.HttpRequestParser(self)
+        self._upgrading = False
+        self._enter(Phase.HEAD)
+        self._feed(b"".join([*head, *(b"%b: %b\r\n" % field for field in fields), b"\r\n", rest]))
+
+    def _check_barren(self) -> None:
+        if self.phase is Phase.HEAD and self._barren > self.limits.head_bytes:
+            self._refuse(self._head_too_large(), Reason.HEAD_TOO_LARGE)
+        elif self.phase is Phase.BODY and self._barren > self.limits.head_bytes + SLACK:
+            self._refuse(Malformed("The body has more wrapping than content."), Reason.MALFORMED)
+
+    def sweep(self, now: float) -> None:
+        """Ends the connection if it takes too long."""
+        self._unsent.observe(self.transport.get_write_buffer_size(), now)
+        if self._unsent.stalled(now, self.limits.write_stall_seconds):
+            self._abort(Reason.WRITE_STALLED)
+            return
+        reason = None if self._deaf else overdue(self.phase, now - self.since, self.limits)
+        if reason is Reason.HEAD_TIMEOUT:
+            self._refuse(SlowClient("The head of the request did not arrive in time."), reason)
+        elif reason is not None:
+            self._abort(reason)
+
+    def evict(self) -> None:
+        """Gives way to a newcomer."""
+        self._abort(Reason.EVICTED)
+
+    # The messages
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keeps a field of the head; those after a chunked body are dropped."""
+        if self.phase is not Phase.HEAD:
+            self._trailers += 1
+            if self._trailers > self.limits.head_fields:
+                raise _Broken
+            return
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """Checks the head and begins to answer."""
+        self._check_head()
+        version = self.parser.get_http_version()
+        if version not in VERSIONS or len(self.pipeline) >= MAX_PIPELINED:
+            raise _Broken
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise _Broken
+            self._upgrading = True
+            return
+        if version == "1.0":
+            self.expect_100_continue = False  # such a client does not know what to make of an interim answer
+        super().on_headers_complete()
+        self._barren = self._pieces = self._piece_bytes = self._trailers = 0
+        self._enter(Phase.BODY)
+        if self.expect_100_continue:
+            # Until the body comes: a final answer may take its place, and then nobody knows what the next bytes are.
+            self._kept_alive = self.cycle.keep_alive
+            self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """Hands over a piece of the body."""
+        self._barren = 0
+        self._pieces += 1
+        self._piece_bytes += len(body)
+        if self._pieces > FREE_PIECES and self._piece_bytes < LEAST_PIECE * self._pieces:
+            raise _Broken
+        self._allow_keep_alive()
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Notes that the request was read."""
+        if self._upgrading:
+            return
+        self._barren = 0
+        self._allow_keep_alive()
+        super().on_message_complete()
+        if self.cycle.response_complete:
+            self._enter(Phase.IDLE)
+            self._arm_keep_alive()
+        else:
+            self._enter(Phase.ANSWER)
+
+    def on_message_begin(self) -> None:
+        """Begins the head of another request."""
+        super().on_message_begin()
+        if self.phase is not Phase.HEAD:
+            self._enter(Phase.HEAD)
+
+    def on_response_complete(self) -> None:
+        """Notes that a request was answered."""
+        super().on_response_complete()
+        if not self.cycle.response_complete:
+            return
+        if self._deaf:
+            self.transport.close()
+        elif self.phase is Phase.ANSWER:
+            self._enter(Phase.IDLE)
+        elif self.phase is Phase.BODY:
+            self._enter(Phase.LINGER)
+
+    # What they share
+
+    def _enter(self, phase: Phase) -> None:
+        self.phase = phase
+        self.since = self.loop.time()
+
+    def _arm_keep_alive(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def _allow_keep_alive(self) -> None:
+        if self.expect_100_continue and not self.cycle.response_started:
+            self.expect_100_continue = False
+            self.cycle.keep_alive = self._kept_alive
+
+    def _check_head(self) -> None:
+        # Bytes received bound the head from above: nearly always that is all there is to look at.
+        if self._barren > self.limits.head_bytes:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.limits.head_bytes:
+                self._refusal = self._head_too_large()
+                raise _Broken
+        if len(self.headers) > self.limits.head_fields:
+            self._refusal = self._head_too_large()
+            raise _Broken
+
+    def _head_too_large(self) -> HeadTooLarge:
+        limits = self.limits
+        return HeadTooLarge(f"The head may have {limits.head_bytes} bytes and {limits.head_fields} fields.")
+
+    def _stop_after_answers(self) -> bool:
+        """Reads no more; whether answers are still owed, after which the connection ends."""
+        self._deaf = True
+        if self.cycle is None or self.cycle.response_complete:
+            return False
+        self.cycle.keep_alive = False
+        return True
+
+    def _refuse(self, refusal: Refused, reason: Reason) -> None:
+        """Answers the message that is being read, in its turn, and ends the connection."""
+        if self.phase is Phase.HEAD or self.phase is Phase.ANSWER:
+            if self._stop_after_answers():
+                self.guard.count_refused(reason)
+            else:
+                self._answer(refusal, reason)
+        elif self.pipeline and self.pipeline[0][0] is self.cycle:
+            self.pipeline.popleft()
+            self._deaf = True
+            self.guard.count_refused(reason)
+        elif self.cycle.response_started:
+            self._deaf = True
+            self.transport.close()
+            self.guard.count_refused(reason)
+        else:
+            self._answer(refusal, reason)
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _answer(self, refusal: Refused, reason: Reason) -> None:
+        body = problem_body(refusal, uuid.uuid4().hex)
+        fields = [
+            *self.server_state.default_headers,
+            *problem_headers(refusal),
+            (b"content-length", str(len(body)).encode()),
+        ]
+        lines = [b"%b: %b\r\n" % field for field in fields if field[0] != b"connection"]
+        self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"connection: close\r\n\r\n", body]))
+        self.transport.close()
+        self._deaf = True
+        self.guard.count_refused(reason)
+
+    def _leave(self) -> None:
+        if self._peer is not None:
+            self.guard.leave(self._peer)
+            self._peer = None
+
+    def _abort(self, reason: Reason) -> None:
+        self._leave()
+        self._deaf = True
+        self.transport.abort()
+        self.guard.count_refused(reason)
+
+
+def make_room(connections: Iterable[object], now: float) -> None:
+    """Closes those that have waited longest without asking anything: a few at once, as looking at all costs time."""
+    waiting = [
+        one
+        for one in connections
+        if isinstance(one, GuardedProtocol)
+        and (one.phase is Phase.IDLE or one.phase is Phase.HEAD)
+        and (one.cycle is None or one.cycle.response_complete)
+        and now - one.since > EVICTION_SECONDS
+    ]
+    for one in heapq.nsmallest(1 + len(waiting) // 32, waiting, key=lambda each: each.since):
+        one.evict()
