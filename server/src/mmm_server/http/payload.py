@@ -6,15 +6,15 @@ image/*               the bytes of one image, texts in the query
 """
 
 import asyncio
-import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 from urllib.parse import parse_qsl
 
 from mmm_server.errors import Malformed, Unprocessable, UnsupportedType
 from mmm_server.http.multipart import Part, parse_multipart
+from mmm_server.http.strict_json import DEFAULT, JsonLimits, decode_base64, parse_json
+
+__all__ = ["Payload", "Source", "parse_json", "parse_payload", "read_payload"]
 
 LARGE = 256 * 1024  # bytes that take so long to parse that the event loop should not do it
 FIELDS = {
@@ -28,6 +28,7 @@ FIELDS = {
     "template": "template",
 }
 SLOT = "{}"
+MAX_TEMPLATE = 4096  # characters
 
 
 @dataclass(slots=True)
@@ -58,6 +59,7 @@ class Source:
     query: bytes = b""
     max_parts: int = 1024
     split_commas: bool = True  # whether one field alone may hold a list of labels
+    json: JsonLimits = DEFAULT
 
 
 async def read_payload(source: Source) -> Payload:
@@ -71,7 +73,7 @@ def parse_payload(source: Source) -> Payload:
     """The payload of any accepted content type; Malformed, UnsupportedType or Unprocessable otherwise."""
     kind = source.content_type.partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
-        return _from_json(source.body)
+        return _from_json(source)
     if kind == "multipart/form-data":
         return _from_multipart(source)
     if kind.startswith("image/") or kind == "application/octet-stream":
@@ -79,45 +81,28 @@ def parse_payload(source: Source) -> Payload:
     raise UnsupportedType("Send application/json, multipart/form-data or the bytes of one image as image/*.")
 
 
-def _from_json(body: bytes) -> Payload:
-    document = parse_json(body)
+def _from_json(source: Source) -> Payload:
+    document = parse_json(source.body, source.json)
     if not isinstance(document, dict):
         raise Unprocessable("The JSON document must be an object.")
     payload = Payload()
     for name, value in document.items():
         match FIELDS.get(name):
             case "images":
-                payload.images += [decode_base64(one) for one in _strings(name, value)]
+                images = _strings(name, value)
+                _check_count(len(images), source)
+                payload.images += [decode_base64(one) for one in images]
             case "texts":
                 payload.texts += _strings(name, value)
-            case "template" if isinstance(value, str) or value is None:
-                payload.template = value
+            case "template" if value is None:
+                payload.template = None
+            case "template" if isinstance(value, str):
+                payload.template = _template(value)
             case "template":
                 raise Unprocessable("The template must be a string.")
             case _:
                 raise Unprocessable("An unknown field; known are images, texts, labels and template.")
     return payload
-
-
-def parse_json(body: bytes) -> object:
-    """The value of a JSON text; Malformed for anything that RFC 8259 does not allow, and for duplicate keys."""
-    try:
-        return json.loads(body.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
-    except Malformed:
-        raise
-    except (ValueError, RecursionError):
-        raise Malformed("The body is not valid JSON.") from None
-
-
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Malformed("A JSON object has the same key twice.")
-    return found
-
-
-def _no_constant(_: str) -> NoReturn:
-    raise Malformed("NaN and Infinity are not JSON.")
 
 
 def _strings(name: str, value: object) -> list[str]:
@@ -134,7 +119,7 @@ def decode_base64(text: str) -> bytes:
         if not head.endswith(";base64"):
             raise Malformed("A data URI must be base64.")
     try:
-        return binascii.a2b_base64(text, strict_mode=True)
+        return decode_base64(text)
     except ValueError:
         raise Malformed("An image is not valid base64.") from None
 
@@ -149,10 +134,10 @@ def _from_multipart(source: Source) -> Payload:
             case "texts":
                 texts.append(_text_of(part))
             case "template":
-                payload.template = _text_of(part)
+                payload.template = _template(_text_of(part))
             case _:
                 raise Unprocessable("The form has an unknown field; known are image, texts, labels and template.")
-    payload.texts = _split(texts, source.split_commas)
+    payload.texts = _split(texts, source)
     return payload
 
 
@@ -170,20 +155,36 @@ def _from_query(source: Source) -> Payload:
             case "texts":
                 texts.append(value)
             case "template":
-                payload.template = value
+                payload.template = _template(value)
             case _:
                 raise Unprocessable("The query has an unknown field; known are texts, labels and template.")
-    payload.texts = _split(texts, source.split_commas)
+    payload.texts = _split(texts, source)
     return payload
 
 
-def _split(texts: Sequence[str], commas: bool) -> list[str]:
+def _split(texts: Sequence[str], source: Source) -> list[str]:
     """Several fields are taken as they are; one alone may be a JSON list or, for labels, a comma list."""
     if len(texts) != 1:
         return list(texts)
     if texts[0].lstrip().startswith("["):
-        return _strings("texts", parse_json(texts[0].encode("utf-8", "surrogatepass")))
-    return [text.strip() for text in texts[0].split(",")] if commas else list(texts)
+        return _strings("texts", parse_json(texts[0].encode("utf-8", "surrogatepass"), source.json))
+    if not source.split_commas:
+        return list(texts)
+    _check_count(texts[0].count(",") + 1, source)
+    return [text.strip() for text in texts[0].split(",")]
+
+
+def _check_count(count: int, source: Source) -> None:
+    """Refuses more of a thing than any request may hold, before time is spent on each."""
+    if count > source.max_parts:
+        raise Unprocessable(f"The request holds {count} items, the limit is {source.max_parts}.")
+
+
+def _template(value: str) -> str:
+    """The same template, if it is short: every label is put into it."""
+    if len(value) > MAX_TEMPLATE:
+        raise Unprocessable(f"The template has {len(value)} characters, the limit is {MAX_TEMPLATE}.")
+    return value
 
 
 def _text_of(part: Part) -> str:

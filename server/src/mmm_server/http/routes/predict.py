@@ -12,6 +12,7 @@ from mmm_server.http.exchange import header_of
 from mmm_server.http.hot import HotRoute, Serving
 from mmm_server.http.payload import Payload, Source, read_payload
 from mmm_server.http.reply import Reply, json_reply
+from mmm_server.http.strict_json import JsonLimits
 
 Respond = Callable[[Engine, Ticket, Payload], Awaitable[dict[str, object]]]
 
@@ -53,6 +54,7 @@ class Friendly:
                 query=scope["query_string"],
                 max_parts=limits.items + limits.labels + 1,
                 split_commas=self._split_commas,
+                json=JsonLimits(limits.json_depth, limits.json_values),
             )
         )
 
