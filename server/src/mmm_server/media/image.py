@@ -1,6 +1,12 @@
 """Encoded images to RGB pixels.
 
-    bytes ─► format by content, not by name ─► pixel budget from the header ─► decode the first frame ─► upright ─► RGB
+    bytes ─► format by content, not by name ─► pixel budget from the header ─► only what makes the first frame
+          ─► decode ─► upright ─► RGB
+
+The containers are read here and the pixels by Pillow, which never gets to see what does not change them: texts that
+decompress to gigabytes, EXIF whose tags overlap, colour profiles, further frames. One decode holds at most twelve bytes
+per pixel beside the encoded image (a progressive JPEG with four channels), and there are as many at a time as decode
+threads.
 
 Answers are those of the reference processors: transparency is dropped, as `Image.convert("RGB")` does.
 """
@@ -9,14 +15,18 @@ from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from mmm_server.errors import Malformed, Unprocessable, UnsupportedType
+from mmm_server.media import bmp, gif, jpeg, png, webp
+from mmm_server.media.encoded import Encoded
+from mmm_server.media.exif import ORIENTATION_TAG
+
+__all__ = ["FORMATS", "ORIENTATION_TAG", "UPRIGHT", "Pixels", "decode_image", "read_container"]
 
 Pixels = NDArray[np.uint8]  # height × width × 3
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
-ORIENTATION_TAG = 0x0112
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,51 +47,54 @@ def decode_image(encoded: bytes, max_pixels: int, shrink_to: int | None = None) 
     `shrink_to` permits a JPEG to be decoded at a fraction of its size while both edges stay at least twice that long.
     Raises UnsupportedType, Malformed or Unprocessable.
     """
-    image = _open(encoded)
-    width, height = image.size
-    if width * height > max_pixels:
-        raise Unprocessable(f"The image has {width} × {height} pixels, the limit is {max_pixels} pixels.")
+    still = read_container(encoded)
+    _check_size(still.width, still.height, max_pixels)
     try:
-        turn = _orientation(image)
+        image = Image.open(BytesIO(still.content), formats=(still.format,))
+        _check_size(*image.size, max_pixels)  # should it have read another size than we did
         if shrink_to is not None:
             image.draft(None, (2 * shrink_to, 2 * shrink_to))
         image.load()
-        upright = image.transpose(UPRIGHT[turn]) if turn in UPRIGHT else image
-        return np.asarray(_to_rgb(upright))
-    except MemoryError:
+        turn = UPRIGHT.get(still.orientation)
+        return np.asarray(_to_rgb(image if turn is None else image.transpose(turn)))
+    except (MemoryError, Unprocessable):
         raise
     # A decoder fed with hostile bytes raises whatever its C code found: all of it means the same to the client.
     except Exception:  # noqa: BLE001
-        raise Malformed(f"The {image.format} image is truncated or damaged.") from None
+        raise Malformed(f"The {still.format} image is truncated or damaged.") from None
 
 
-def _open(encoded: bytes) -> Image.Image:
+def read_container(encoded: bytes) -> Encoded:
+    """The image as its header describes it, reduced to what makes its pixels."""
     if not encoded:
         raise Malformed("The image is empty.")
-    try:
-        return Image.open(BytesIO(encoded), formats=FORMATS)
-    except MemoryError:
-        raise
-    except UnidentifiedImageError:
-        raise UnsupportedType(f"The bytes are not an image in one of the formats {', '.join(FORMATS)}.") from None
-    except Exception:  # noqa: BLE001  see above
-        raise Malformed("The header of the image is damaged.") from None
+    if encoded.startswith(jpeg.MAGIC):
+        return jpeg.read_jpeg(encoded)
+    if encoded.startswith(png.MAGIC):
+        return png.read_png(encoded)
+    if webp.is_webp(encoded):
+        return webp.read_webp(encoded)
+    if encoded.startswith(gif.MAGIC):
+        return gif.read_gif(encoded)
+    if encoded.startswith(bmp.MAGIC):
+        return bmp.read_bmp(encoded)
+    raise UnsupportedType(f"The bytes are not an image in one of the formats {', '.join(FORMATS)}.")
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation; broken EXIF says nothing about the pixels, so it counts as upright."""
-    try:
-        return int(image.getexif().get(ORIENTATION_TAG, 1))
-    except Exception:  # noqa: BLE001  see above
-        return 1
+def _check_size(width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise Unprocessable(f"The image has {width} × {height} pixels, the limit is {max_pixels} pixels.")
+    if width == 0 or height == 0:
+        raise Malformed("The image has no pixels.")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I") or image.mode == "F":  # 16 bits of grey: keep the upper eight, convert() would clip
-        grey = np.asarray(image).astype(np.int64) >> 8
-        return Image.fromarray(grey.clip(0, 255).astype(np.uint8), "L").convert("RGB")
+        grey = np.asarray(image)
+        deep = grey if grey.dtype == np.uint16 else grey.astype(np.int64).clip(0, 65535)
+        return Image.fromarray((deep >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("P", "LA", "PA"):
         return image.convert("RGBA").convert("RGB")
     return image.convert("RGB")
