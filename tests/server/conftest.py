@@ -5,6 +5,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.server.corpora.judge import ENVIRONMENT, Judge
 from tests.server.harness import ServerProcess
 from tests.server.models import write_clip, write_fake, write_siglip
 
@@ -27,6 +28,13 @@ def clip_server(clip_directory: Path, tmp_path_factory: pytest.TempPathFactory) 
     directory = tmp_path_factory.mktemp("clip-server")
     with ServerProcess(directory, environment, ["--model", str(clip_directory)]) as server:
         yield server.wait_ready()
+
+
+@pytest.fixture(scope="session")
+def judge(clip_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    """One server for all corpora, so that what one leaves behind shows in the next."""
+    with ServerProcess(tmp_path_factory.mktemp("judge"), ENVIRONMENT, ["--model", str(clip_directory)]) as server:
+        yield Judge(server)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SAMPLE_SECONDS = 0.05
@@ -30,15 +30,18 @@ class LagMeter:
 
 
 @contextmanager
-def measured(meter: LagMeter) -> Iterator[None]:
-    """Samples the running loop until the block ends."""
+def measured(meter: LagMeter, counts: Callable[[], bool]) -> Iterator[None]:
+    """Samples the running loop until the block ends, while `counts` says so: loading a model holds up everything."""
     loop = asyncio.get_running_loop()
     handle: asyncio.TimerHandle | None = None
+    counted = False
 
     def sample(due: float) -> None:
-        nonlocal handle
+        nonlocal handle, counted
         now = loop.time()
-        meter.observe(now, max(0.0, now - due))
+        if counted:
+            meter.observe(now, max(0.0, now - due))
+        counted = counts()
         handle = loop.call_at(now + SAMPLE_SECONDS, sample, now + SAMPLE_SECONDS)
 
     sample(loop.time())

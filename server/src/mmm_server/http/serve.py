@@ -116,7 +116,7 @@ class Process:
 
     async def run(self) -> int:
         """The exit code, once everything is over."""
-        with measured(self._lag):
+        with measured(self._lag, lambda: self._engine.lifecycle.answering):
             return await self._run()
 
     def _count_refused(self, reason: Reason) -> None:

@@ -31,6 +31,7 @@ def is_webp(encoded: bytes) -> bool:
 
 def read_webp(encoded: bytes) -> Encoded:
     """The image without profiles and other metadata."""
+    encoded = encoded[: 8 + int.from_bytes(encoded[4:8], "little")]
     first, at = _chunk(encoded, HEADER_BYTES)
     width, height = _size(first)
     if first.kind != EXTENDED:
