@@ -98,12 +98,17 @@ bench-operator: setup tools ## the operator over N objects (N=100 IDLE=60 KWOK=0
 bench-repository: setup tools ## publish and fetch MB=1000 in FILES=1,100,10000, next to boto3 and plain obstore (ROUNDS=3)
 	python -m dev.bench.repository
 
+.PHONY: bench-server
+bench-server: setup ## the server next to five others (SECONDS=5 ROUNDS=3 CONTENDERS=… WORKLOADS=…); half an hour
+	SECONDS=$(or $(SECONDS),5) python -m dev.bench.server
+
 .PHONY: lock
 lock: setup ## resolve the dependencies again and pin them with hashes
 	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra dev ../pyproject.toml -o dev.lock
 	cd requirements && uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra operator -c dev.lock ../pyproject.toml -o operator.lock
 	cd requirements && uv pip compile -q --generate-hashes --no-header --python-version 3.11 --python-platform linux --extra server --extra tracing -c dev.lock ../pyproject.toml -o server.lock
 	cd requirements && uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux conformance.in -o conformance.lock
+	cd requirements && for name in litserve mosec bentoml kserve; do uv pip compile -q --upgrade --generate-hashes --no-header --python-version 3.11 --python-platform linux bench-$$name.in -o bench-$$name.lock; done
 
 .PHONY: clean
 clean: ## remove the cluster, images, programs, models and build results

@@ -4,8 +4,9 @@ import argparse
 import os
 from collections.abc import Callable
 
-from dev.bench import operator, server
+from dev.bench import operator
 from dev.bench.report import Figure, write_report
+from dev.bench.server import __main__ as server
 
 BENCHES: dict[str, Callable[[float], dict[str, Figure]]] = {"server": server.measure, "operator": operator.measure}
 

@@ -1,0 +1,1 @@
+"""One small program per contender: the same model and answers, served the way its framework means it."""
