@@ -50,5 +50,5 @@ GROUPS = {
         Group("overload", "vit-b-32", "float32", 0, 0.02, overload=True, stretch=2.0),
     )
 }
-CAPACITY_CLIENTS = 32
+CAPACITY_CLIENTS = 16  # two batches: more would be refused, and ask again at once
 USUAL, EXCESS = 0.8, 10.0  # of the capacity

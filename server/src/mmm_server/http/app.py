@@ -24,7 +24,7 @@ from mmm_server.http.routes.status import add_operations_routes, build_version
 from mmm_server.http.tally import Tally
 
 
-def inference_app(engine: Engine) -> ASGIApp:
+def inference_app(engine: Engine) -> Envelope:
     """The application of port 8080."""
     app = _bare("Multimodal inference")
     serving = Serving(engine, BodyReader(engine.limits), Tally())

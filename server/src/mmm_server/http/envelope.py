@@ -12,6 +12,7 @@ from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
 from mmm_server.errors import Overloaded
 from mmm_server.http.exchange import KEY, Exchange, header_of
+from mmm_server.http.tracing import Trace, Tracing
 from mmm_server.logs import fields
 
 log = logging.getLogger("mmm_server.access")
@@ -29,6 +30,7 @@ class Envelope:
         self._app = app
         self._engine = engine
         self._routes = frozenset(routes)
+        self._tracing = Tracing()
         settings = engine.settings
         self._identity = [(b"x-model-version", settings.model_version.encode("latin-1", "replace"))]
         if settings.model_digest:
@@ -40,19 +42,23 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         exchange = scope[KEY] = Exchange(_request_id(scope), scope["path"])
+        trace = self._tracing.begin(scope)
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                self._tracing.note(trace, message)
                 message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
             await send(message)
 
         try:
             await self._app(scope, receive, dressed)
         except Exception:
-            log.error("unhandled", exc_info=True, extra=fields(request_id=exchange.request_id, route=exchange.path))
+            known = fields(request_id=exchange.request_id, trace_id=trace.trace_id, route=exchange.path)
+            log.error("unhandled", exc_info=True, extra=known)
         finally:
-            self._record(exchange)
+            route = self._record(exchange, trace)
+            self._tracing.end(trace, scope, exchange.status, route)
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         timing = (b"server-timing", _server_timing(exchange))
@@ -61,7 +67,12 @@ class Envelope:
             headers.append((b"connection", b"close"))  # the next request of this client belongs to another pod
         return headers
 
-    def _record(self, exchange: Exchange) -> None:
+    def close(self, seconds: float) -> None:
+        """Sends the traces that are left, for no longer than so many seconds; blocks."""
+        self._tracing.close(seconds)
+
+    def _record(self, exchange: Exchange, trace: Trace) -> str:
+        """Counts and logs an answer; its route."""
         if isinstance(exchange.refused, Overloaded):
             self._engine.metrics.rejected.labels(exchange.refused.code).inc()
         seconds = time.monotonic() - exchange.started
@@ -71,9 +82,14 @@ class Envelope:
         level = logging.WARNING if exchange.status in ALARMING else logging.DEBUG
         if log.isEnabledFor(level):
             known = fields(
-                request_id=exchange.request_id, route=route, status=exchange.status, seconds=round(seconds, 5)
+                request_id=exchange.request_id,
+                trace_id=trace.trace_id,
+                route=route,
+                status=exchange.status,
+                seconds=round(seconds, 5),
             )
             log.log(level, "request", extra=known)
+        return route
 
 
 def _server_timing(exchange: Exchange) -> bytes:

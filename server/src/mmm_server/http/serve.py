@@ -109,7 +109,8 @@ class Process:
         raise_file_limit(2 * settings.max_connections)
         guards = [Guard(connection_limits_of(settings), self._count_refused) for _ in range(2)]
         inference, operations = (settings.host, settings.http_port), (settings.host, settings.operations_port)
-        self._inference = Listener(inference_app(self._engine), inference, guards[0])
+        self._app = inference_app(self._engine)
+        self._inference = Listener(self._app, inference, guards[0])
         self._operations = Listener(operations_app(self._engine), operations, guards[1])
         self._lag = LagMeter()
         metrics.event_loop_lag.set_function(self._lag.longest)
@@ -155,6 +156,7 @@ class Process:
         await _first(self._hurry, self._engine.failed, seconds=delay)
         complete = await self._inference.finish(deadline - time.monotonic())
         self._engine.close()
+        await asyncio.to_thread(self._app.close, min(LAST_MOMENT_SECONDS, max(0.0, deadline - time.monotonic())))
         await self._operations.finish(min(CLOSE_SECONDS, max(0.0, deadline - time.monotonic())))
         log.info("drained", extra=fields(complete=complete, seconds=round(time.monotonic() - began, 2)))
 
