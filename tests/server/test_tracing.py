@@ -99,9 +99,7 @@ def test_a_request_is_a_span_with_its_stages_inside(start_fake: Start) -> None:
 def test_refusals_and_the_last_requests_are_sent_and_probes_are_not(start_fake: Start) -> None:
     with collecting() as collector:
         environment = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "MMM_LOG_LEVEL": "DEBUG"}
-        server = start_fake(
-            OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **delayed, MMM_LOG_LEVEL="DEBUG"
-        ).wait_ready()
+        server = start_fake(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **environment).wait_ready()
         assert httpx.post(f"{server.url}/predict", json={}, timeout=30).status_code == 422
         assert httpx.post(f"{server.url}/nowhere", json={}, timeout=30).status_code == 404
         server.signal()
