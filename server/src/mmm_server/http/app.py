@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from mmm_server.engine.engine import Engine
 from mmm_server.errors import MethodNotAllowed, NotFound, Refused, Unprocessable
 from mmm_server.http.bodies import BodyReader
+from mmm_server.http.docs_page import docs_route
 from mmm_server.http.envelope import Envelope
 from mmm_server.http.exchange import exchange_of
 from mmm_server.http.hot import Serving
@@ -31,6 +32,7 @@ def inference_app(engine: Engine) -> Envelope:
     app.router.routes[:0] = [*friendly_routes(serving), *oip_routes(serving), *openai_routes(serving)]
     add_health_routes(app, engine)
     app.openapi = lambda: describe(app.title, app.version, engine)  # type: ignore[method-assign]
+    app.router.routes.append(docs_route(app.openapi))
     return Envelope(app, engine, _paths(app.routes))
 
 
