@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mmm_server.errors import Malformed, Unprocessable, UnsupportedType
-from mmm_server.http.payload import Payload, Source, parse_json, parse_payload
+from mmm_server.http.payload import Payload, Source, parse_payload
+from mmm_server.http.strict_json import parse_json
 
 
 def form(*fields: tuple[str, bytes], boundary: str = "x") -> Source:

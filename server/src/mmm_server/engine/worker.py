@@ -1,6 +1,5 @@
 """The inference thread: it loads the model, owns it, and is the only one that ever computes with it."""
 
-import gc
 import logging
 import threading
 import time
@@ -131,9 +130,6 @@ class InferenceThread(threading.Thread):
         self._links.on_loaded(backend, self._limits)
         self._lifecycle.advance(State.WARMING)
         self._warm_up(backend)
-        # What was loaded stays: without this, every full collection walks through all of torch for tenths of a second.
-        gc.collect()
-        gc.freeze()
         self._beat = time.monotonic()
         self._links.on_warm()
         self._lifecycle.advance(State.READY)

@@ -3,7 +3,6 @@
 import logging
 import re
 import time
-import uuid
 from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -11,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
 from mmm_server.errors import Overloaded
-from mmm_server.http.exchange import KEY, Exchange, header_of
+from mmm_server.http.exchange import KEY, Exchange, header_of, new_request_id
 from mmm_server.http.tracing import Trace, Tracing
 from mmm_server.logs import fields
 
@@ -102,4 +101,4 @@ def _server_timing(exchange: Exchange) -> bytes:
 def _request_id(scope: Scope) -> str:
     """The client's id if it is harmless, else a new one."""
     given = header_of(scope, b"x-request-id")
-    return given if given and REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and REQUEST_ID.fullmatch(given) else new_request_id()

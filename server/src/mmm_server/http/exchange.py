@@ -1,7 +1,10 @@
 """One HTTP exchange in raw ASGI terms: read with limits, answer in one piece, notice who hung up."""
 
 import asyncio
+import itertools
+import secrets
 import time
+import uuid
 from collections.abc import Awaitable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -12,6 +15,10 @@ from mmm_server.errors import ClientGone, Malformed, Refused
 from mmm_server.http.reply import Reply
 
 KEY = "mmm.exchange"
+
+# Random once: a new random number for every request is a system call, and the interpreter's lock lost and won.
+_PROCESS = uuid.uuid4().hex[:16]
+_numbers = itertools.count(secrets.randbits(32))
 
 Answer = TypeVar("Answer")
 
@@ -27,6 +34,11 @@ class Exchange:
     refused: Refused | None = None
     route: str | None = None  # the template of the path, where the route has one
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds spent in each so far
+
+
+def new_request_id() -> str:
+    """An id that no other process and no other request has: 32 hexadecimal digits."""
+    return f"{_PROCESS}{next(_numbers):016x}"
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -14,8 +14,6 @@ from mmm_server.errors import Malformed, Unprocessable, UnsupportedType
 from mmm_server.http.multipart import Part, parse_multipart
 from mmm_server.http.strict_json import DEFAULT, JsonLimits, decode_base64, parse_json
 
-__all__ = ["Payload", "Source", "parse_json", "parse_payload", "read_payload"]
-
 LARGE = 256 * 1024  # bytes that take so long to parse that the event loop should not do it
 FIELDS = {
     "image": "images",
@@ -91,7 +89,7 @@ def _from_json(source: Source) -> Payload:
             case "images":
                 images = _strings(name, value)
                 _check_count(len(images), source)
-                payload.images += [decode_base64(one) for one in images]
+                payload.images += [image_bytes(one) for one in images]
             case "texts":
                 payload.texts += _strings(name, value)
             case "template" if value is None:
@@ -112,7 +110,7 @@ def _strings(name: str, value: object) -> list[str]:
     return values
 
 
-def decode_base64(text: str) -> bytes:
+def image_bytes(text: str) -> bytes:
     """The bytes of a base64 string or of a data URI."""
     if text.startswith("data:"):
         head, _, text = text.partition(",")

@@ -5,7 +5,6 @@ the place of another one: what was asked before it is answered first.
 """
 
 import heapq
-import uuid
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Iterable
 from typing import Any, Final
@@ -17,7 +16,8 @@ from uvicorn.server import ServerState
 
 from mmm_server.errors import HeadTooLarge, Malformed, Refused, SlowClient, TooManyConnections
 from mmm_server.http.connections import EVICTION_SECONDS, Guard, Phase, Reason, Unsent, overdue
-from mmm_server.http.problems import problem_body, problem_headers
+from mmm_server.http.exchange import new_request_id
+from mmm_server.http.problems import problem_reply
 
 MAX_PIPELINED = 16
 FREE_PIECES = 16_384  # pieces of a body that may be as small as they like
@@ -279,14 +279,14 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.message_event.set()
 
     def _answer(self, refusal: Refused, reason: Reason) -> None:
-        body = problem_body(refusal, uuid.uuid4().hex)
+        reply = problem_reply(refusal, self.url.partition(b"?")[0].decode("latin-1"), new_request_id())
         fields = [
             *self.server_state.default_headers,
-            *problem_headers(refusal),
-            (b"content-length", str(len(body)).encode()),
+            *reply.headers,
+            (b"content-length", str(len(reply.body)).encode()),
         ]
         lines = [b"%b: %b\r\n" % field for field in fields if field[0] != b"connection"]
-        self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"connection: close\r\n\r\n", body]))
+        self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"connection: close\r\n\r\n", reply.body]))
         self.transport.close()
         self._deaf = True
         self.guard.count_refused(reason)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mmm_server.errors import Invalid, Malformed
-from mmm_server.http.payload import parse_json
+from mmm_server.http.strict_json import JsonLimits, parse_json
 
 HEADER_LENGTH = b"inference-header-content-length"
+TENSORS = JsonLimits(values=1_000_000)  # raw pixels may come as numbers
 MAX_INPUTS = 16
 
 
@@ -36,7 +37,7 @@ class Message:
 def parse_message(body: bytes, header_length: str | None) -> Message:
     """The message of a body; Malformed or Invalid with a sentence that says what is wrong."""
     header, rest = _split(body, header_length)
-    document = parse_json(header)
+    document = parse_json(header, TENSORS)
     if not isinstance(document, dict):
         raise Invalid("The request must be a JSON object.")
     inputs = objects_of(document, "inputs")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mmm_server.errors import Invalid, Malformed, Refused, Unprocessable
 from mmm_server.http.oip.message import Tensor
-from mmm_server.http.payload import decode_base64
+from mmm_server.http.payload import image_bytes
 from mmm_server.limits import Limits
 
 LENGTH = struct.Struct("<I")
@@ -29,7 +29,7 @@ def images_of(tensor: Tensor, limits: Limits) -> list[bytes]:
         limits.check_items(count, 0)
         if tensor.raw is not None:
             return [bytes(one) for one in _elements(tensor.raw, count)]
-        return [decode_base64(text) for text in _strings(tensor, count)]
+        return [image_bytes(text) for text in _strings(tensor, count)]
     if tensor.datatype == "UINT8":
         return [bitmap(pixels) for pixels in _pixels(tensor, limits)]
     raise Invalid("The input image must have the datatype BYTES or UINT8.")

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from mmm_server.errors import Invalid
-from mmm_server.http.payload import decode_base64, parse_json
+from mmm_server.http.payload import image_bytes
+from mmm_server.http.strict_json import parse_json
 
 FORMATS = ("float", "base64")
 REMOTE = ("http:", "https:")
@@ -127,4 +128,4 @@ def _from_part(part: object) -> Item:
 def _image(source: str, where: str) -> bytes:
     if source.lower().startswith(REMOTE):
         raise Invalid("Fetching by URL is off; send the image as a data URI.", field=where)
-    return decode_base64(source)
+    return image_bytes(source)
