@@ -5,7 +5,7 @@ import pytest
 
 from mmm_server import metrics
 from tests.server.conftest import Start
-from tests.server.harness import ServerProcess
+from tests.server.harness import ServerProcess, wait_for
 from tests.server.pictures import base64_of, jpeg
 
 NAMES = [value for name, value in vars(metrics).items() if name.isupper() and str(value).startswith("mmm_")]
@@ -74,5 +74,10 @@ def test_probes_are_cheap_and_plain(clip: httpx.Client, path: str) -> None:
 def test_logs_are_json_with_the_request_id(start_fake: Start) -> None:
     server = start_fake(MMM_LOG_LEVEL="debug").wait_ready()
     httpx.post(f"{server.url}/v1/embed", json={"texts": ["a"]}, headers={"x-request-id": "find-me"})
-    line = next(line for line in server.log_lines if line.get("request_id") == "find-me")
+
+    def found() -> list[dict[str, object]]:
+        return [line for line in server.log_lines if line.get("request_id") == "find-me"]
+
+    wait_for(found, 10, "the line, which is written after the answer is sent")
+    (line,) = found()
     assert (line["route"], line["status"], line["message"]) == ("/v1/embed", 200, "request")

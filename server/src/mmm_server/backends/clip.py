@@ -128,7 +128,7 @@ class DualEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the texts have together, padding aside."""
-        return self._texts.count(texts)
+        return self._texts.count(texts) if texts else 0
 
     def launch(self, batch: Sequence[Prepared]) -> Result:
         """Starts a batch of one shape; the result is its vectors, scaled to length one."""

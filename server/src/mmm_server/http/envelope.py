@@ -9,8 +9,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
-from mmm_server.errors import Overloaded
-from mmm_server.http.exchange import KEY, Exchange, header_of, new_request_id
+from mmm_server.errors import Overloaded, Refused
+from mmm_server.http.exchange import KEY, Exchange, header_of, new_request_id, send_whole
+from mmm_server.http.problems import problem_reply
 from mmm_server.http.tracing import Trace, Tracing
 from mmm_server.logs import fields
 
@@ -52,9 +53,13 @@ class Envelope:
 
         try:
             await self._app(scope, receive, dressed)
+        except Refused as refused:
+            exchange.refused = refused
+            await _refuse(exchange, dressed, refused)
         except Exception:
             known = fields(request_id=exchange.request_id, trace_id=trace.trace_id, route=exchange.path)
             log.error("unhandled", exc_info=True, extra=known)
+            await _refuse(exchange, dressed, Refused("The server failed on this request."))
         finally:
             route = self._record(exchange, trace)
             self._tracing.end(trace, scope, exchange.status, route)
@@ -89,6 +94,11 @@ class Envelope:
             )
             log.log(level, "request", extra=known)
         return route
+
+
+async def _refuse(exchange: Exchange, send: Send, refused: Refused) -> None:
+    if exchange.status == 0:  # nothing was sent yet
+        await send_whole(send, problem_reply(refused, exchange.path, exchange.request_id))
 
 
 def _server_timing(exchange: Exchange) -> bytes:

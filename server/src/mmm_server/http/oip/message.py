@@ -4,7 +4,7 @@ Each tensor comes in one of two spellings: as `data` in the JSON, flat or nested
 order of the inputs, little-endian, with `binary_data_size` in its parameters.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from mmm_server.errors import Invalid, Malformed
@@ -22,7 +22,7 @@ class Tensor:
     name: str
     datatype: str
     shape: tuple[int, ...]
-    values: list[object] | None
+    values: Sequence[object] | None
     raw: memoryview | None
 
 

@@ -16,9 +16,12 @@ RETRY_SECONDS = 2.0
 
 
 def check_served(scope: Scope, settings: Settings) -> None:
-    """ModelNotFound unless the path names the model, and the version if any, that is served."""
+    """ModelNotFound unless the path names the model, and the version if any, that is served.
+
+    A path that was found as a whole has no parameters: it names them.
+    """
     wanted = scope.get("path_params", {})
-    if wanted.get("model") != settings.model_name:
+    if wanted.get("model", settings.model_name) != settings.model_name:
         raise ModelNotFound("No model of that name is served here; GET /v2/models lists what is.")
     if wanted.get("version", settings.model_version) != settings.model_version:
         raise ModelNotFound("This version of the model is not served here; the model's metadata names the one that is.")
