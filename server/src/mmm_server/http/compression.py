@@ -6,6 +6,7 @@ Only gzip and deflate (in its zlib wrapping, as RFC 9110 has it): what clients o
 import asyncio
 import gzip
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 from starlette.types import Scope
@@ -40,25 +41,33 @@ async def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """The body without its compression; TooLarge as soon as it gets too long, Malformed if it is damaged."""
-    stream = zlib.decompressobj(WINDOW[encoding])
     pieces: list[bytes] = []
     length = 0
-    rest = body
     try:
-        while not stream.eof:
-            piece = stream.decompress(rest, STEP)
-            rest = stream.unconsumed_tail
-            if not piece and not stream.eof:
-                raise Malformed("The compressed body is cut off.")
+        for piece in _inflated_pieces(body, encoding):
             pieces.append(piece)
             length += len(piece)
             if length > max_bytes:
                 raise TooLarge(f"The body is longer than {max_bytes} bytes once it is inflated.")
     except zlib.error:
         raise Malformed("The body is not compressed as its Content-Encoding says.") from None
-    if stream.unused_data:
-        raise Malformed("Bytes follow the end of the compressed body.")
     return b"".join(pieces)
+
+
+def _inflated_pieces(body: bytes, encoding: str) -> Iterator[bytes]:
+    stream = zlib.decompressobj(WINDOW[encoding])
+    for start in range(0, len(body), STEP):
+        rest = body[start : start + STEP]  # not all at once: what is not consumed is copied with every step
+        while rest and not stream.eof:
+            yield stream.decompress(rest, STEP)
+            rest = stream.unconsumed_tail
+        if rest or stream.unused_data:
+            raise Malformed("Bytes follow the end of the compressed body.")
+    while not stream.eof:
+        piece = stream.decompress(b"", STEP)
+        if not piece:
+            raise Malformed("The compressed body is cut off.")
+        yield piece
 
 
 async def compressed(reply: Reply, scope: Scope) -> Reply:
