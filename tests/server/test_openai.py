@@ -89,6 +89,14 @@ def test_a_name_may_hold_a_slash(client: httpx.Client) -> None:
         assert client.get(path).json()["id"] == "org/fake"
 
 
+def test_the_inference_protocol_knows_a_name_with_a_slash(client: httpx.Client) -> None:
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a"]}
+    for root in ("/v2/models/org/fake", "/v2/models/org%2Ffake", "/v2/models/org/fake/versions/unversioned"):
+        assert client.get(root).json()["name"] == "org/fake"
+        assert client.get(f"{root}/ready").json() == {"name": "org/fake", "ready": True}
+        assert client.post(f"{root}/infer", json={"inputs": [tensor]}).json()["model_name"] == "org/fake"
+
+
 def test_base64_is_little_endian_float32(client: httpx.Client) -> None:
     body = {"model": "org/fake", "input": [{"image": IMAGE}, "two words"], "some_new_field": 1}
     numbers = client.post(EMBEDDINGS, json=body).json()

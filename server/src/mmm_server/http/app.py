@@ -14,7 +14,7 @@ from mmm_server.http.bodies import BodyReader
 from mmm_server.http.docs_page import docs_route
 from mmm_server.http.envelope import Envelope
 from mmm_server.http.exchange import exchange_of
-from mmm_server.http.hot import HotRoute, Serving
+from mmm_server.http.hot import HotRoute, Page, Serving
 from mmm_server.http.oip.routes import oip_routes
 from mmm_server.http.openai.routes import openai_routes
 from mmm_server.http.openapi.document import describe
@@ -23,6 +23,8 @@ from mmm_server.http.routes.health import add_health_routes
 from mmm_server.http.routes.predict import friendly_routes
 from mmm_server.http.routes.status import add_operations_routes, build_version
 from mmm_server.http.tally import Tally
+
+Asked = tuple[str, str]  # method and path
 
 
 def inference_app(engine: Engine) -> Envelope:
@@ -33,8 +35,8 @@ def inference_app(engine: Engine) -> Envelope:
     add_health_routes(app, engine)
     app.openapi = lambda: describe(app.title, app.version, engine)  # type: ignore[method-assign]
     app.router.routes.append(docs_route(app.openapi))
-    hot = {path: endpoint for route in app.routes for path, endpoint in _hot_paths(route, engine)}
-    return Envelope(Shortcut(hot, app), engine, _paths(app.routes))
+    shortcuts = {asked: endpoint for route in app.routes for asked, endpoint in _shortcuts(route, engine)}
+    return Envelope(Shortcut(shortcuts, app), engine, _paths(app.routes))
 
 
 def operations_app(engine: Engine) -> ASGIApp:
@@ -45,23 +47,26 @@ def operations_app(engine: Engine) -> ASGIApp:
 
 
 class Shortcut:
-    """Leads straight to the hot routes, past the framework's layers, which cost more than the routes themselves."""
+    """Leads straight to the raw routes, past the framework's layers, which cost more than the routes themselves."""
 
-    def __init__(self, hot: Mapping[str, ASGIApp], rest: ASGIApp) -> None:
-        self._hot = hot
+    def __init__(self, known: Mapping[Asked, ASGIApp], rest: ASGIApp) -> None:
+        self._known = known
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        hot = self._hot.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        await (hot or self._rest)(scope, receive, send)
+        found = self._known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        await (found or self._rest)(scope, receive, send)
 
 
-def _hot_paths(route: BaseRoute, engine: Engine) -> Iterator[tuple[str, ASGIApp]]:
-    """The path of a hot route as clients spell it: with the name of the one model."""
-    if isinstance(route, Route) and isinstance(route.endpoint, HotRoute):
+def _shortcuts(route: BaseRoute, engine: Engine) -> Iterator[tuple[Asked, ASGIApp]]:
+    """What leads to a raw route as clients spell it: with the name of the one model, which may hold a slash."""
+    if isinstance(route, Route) and isinstance(route.endpoint, HotRoute | Page):
         settings = engine.settings
-        yield route.path.format(model=settings.model_name, version=settings.model_version), route.endpoint
+        template = route.path.replace(":path}", "}")
+        path = template.format(model=settings.model_name, version=settings.model_version)
+        for method in route.methods or ():
+            yield (method, path), route.endpoint
 
 
 def _bare(title: str) -> FastAPI:

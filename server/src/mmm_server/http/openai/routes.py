@@ -18,7 +18,7 @@ def openai_routes(serving: Serving) -> list[BaseRoute]:
     engine, settings, created = serving.engine, serving.engine.settings, int(time.time())
 
     def show(scope: Scope) -> Reply:
-        check_model(scope["path_params"]["model"], settings)
+        check_model(scope.get("path_params", {}).get("model", settings.model_name), settings)
         return show_model(settings, created)
 
     return [
