@@ -21,38 +21,45 @@ CHUNK = 1 << 18
 MAX_CONNECTIONS = 1000
 PATIENCE_SECONDS = 10.0
 UNKNOWN = -1
-SETTLING = 0.2  # of the time, in which nothing is counted for the rate
+REST_SECONDS = 0.1  # of a closed loop's client that was refused: at once again would be an attack
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to send: files that hold whole requests. `rate` 0 is a closed loop of so many clients."""
+    """What to send: files that hold whole requests. `rate` 0 is a closed loop of so many clients.
+
+    What happens in the first seconds, which are not among `seconds`, warms the server up and is not counted.
+    """
 
     port: int
     requests: list[str]
     seconds: float
     clients: int = 1
     rate: float = 0.0
+    warm_seconds: float = 0.0
 
 
 @dataclass
 class Loaded:
-    """What came back: latencies in seconds by status (0: no answer), and what the client itself cost."""
+    """What came back: latencies in seconds by status (0: no answer), and what the client itself cost.
+
+    `in_time` are the right answers that came between the warming up and the end, `answered` those that ever came.
+    """
 
     seconds: float = 0.0
     latencies: dict[int, list[float]] = field(default_factory=dict)
     cpu_seconds: float = 0.0
-    settled: int = 0  # right answers after the first fifth of the time, and before its end
+    in_time: int = 0
+    answered: int = 0
 
-    def note(self, status: int, latency: float, since_begin: float) -> None:
+    def note(self, status: int, latency: float) -> None:
         """Keep one outcome."""
         self.latencies.setdefault(status, []).append(latency)
-        self.settled += status == 200 and self.seconds * SETTLING < since_begin <= self.seconds
 
     @property
     def rate(self) -> float:
-        """Right answers a second, once it has settled."""
-        return self.settled / (self.seconds * (1 - SETTLING))
+        """Right answers a second."""
+        return self.in_time / self.seconds
 
     @property
     def accepted(self) -> list[float]:
@@ -162,40 +169,47 @@ class Client:
         self._poll = select.epoll()
         self._open: dict[int, Connection] = {}
         self._sent = 0
-        self._began = 0.0
+        self._began = self._end = 0.0
         self.loaded = Loaded(job.seconds)
 
     def run(self) -> Loaded:
-        """What came back within the time, or for an open loop what came back at all."""
-        self._began, before = time.perf_counter(), time.process_time()
+        """What came back; requests on their way at the end are waited for, so that they burden nobody later."""
+        before = time.process_time()
+        self._began = time.perf_counter() + self._job.warm_seconds
+        self._end = self._began + self._job.seconds
         if self._job.rate:
-            self._open_loop(self._began)
+            self._open_loop()
         else:
-            self._closed_loop(self._began)
+            self._closed_loop()
         self.loaded.cpu_seconds = time.process_time() - before
         return self.loaded
 
-    def _closed_loop(self, began: float) -> None:
-        for _ in range(self._job.clients):
-            self._ask(Connection(self._job.port, self._poll), time.perf_counter())
-        until = began + self._job.seconds
-        while (now := time.perf_counter()) < until:
-            for connection in self._answers(until - now):
-                self._ask(connection, time.perf_counter())
+    def _closed_loop(self) -> None:
+        idle = deque((0.0, Connection(self._job.port, self._poll)) for _ in range(self._job.clients))
+        while (now := time.perf_counter()) < self._end or (self._open and now < self._end + PATIENCE_SECONDS):
+            while idle and idle[0][0] <= now < self._end:
+                self._ask(idle.popleft()[1], time.perf_counter())
+            rest = idle[0][0] - now if idle and now < self._end else PATIENCE_SECONDS
+            for connection, status in self._answers(min(rest, REST_SECONDS)):
+                idle.append((time.perf_counter() + REST_SECONDS * (status != 200), connection))
+                idle.rotate(status == 200)
 
-    def _open_loop(self, began: float) -> None:
+    def _open_loop(self) -> None:
         waiting: deque[float] = deque()
         idle: list[Connection] = []
-        due = due_times(self._job.rate, self._job.seconds)
+        first = self._began - self._job.warm_seconds
+        due = due_times(self._job.rate, self._end - first)
         coming = next(due, None)
-        end = began + self._job.seconds + PATIENCE_SECONDS
-        while (now := time.perf_counter()) < end and (coming is not None or waiting or self._open):
-            while coming is not None and began + coming <= now:
-                waiting.append(began + coming)
+        while (now := time.perf_counter()) < self._end + PATIENCE_SECONDS and (
+            coming is not None or waiting or self._open
+        ):
+            while coming is not None and first + coming <= now:
+                waiting.append(first + coming)
                 coming = next(due, None)
             while waiting and (idle or len(self._open) < MAX_CONNECTIONS):
                 self._ask(idle.pop() if idle else Connection(self._job.port, self._poll), waiting.popleft())
-            idle += self._answers(0.05 if coming is None else max(0.0, began + coming - time.perf_counter()))
+            rest = 0.05 if coming is None else first + coming - time.perf_counter()
+            idle += [connection for connection, _ in self._answers(rest)]
         for abandoned in [*waiting, *(connection.due for connection in self._open.values())]:
             self._note(0, abandoned)
 
@@ -213,10 +227,14 @@ class Client:
 
     def _note(self, status: int, due: float) -> None:
         now = time.perf_counter()
-        self.loaded.note(status, now - due, now - self._began)
+        self.loaded.answered += status == 200
+        self.loaded.in_time += status == 200 and self._began < now <= self._end
+        # A closed loop counts what was answered within the time, an open one what was due in it.
+        if self._began < (due if self._job.rate else now) <= self._end:
+            self.loaded.note(status, now - due)
 
-    def _answers(self, seconds: float) -> Iterator[Connection]:
-        """The connections that are free again."""
+    def _answers(self, seconds: float) -> Iterator[tuple[Connection, int]]:
+        """The connections that are free again, and what they brought."""
         for number, event in self._poll.poll(max(0.0, seconds)):
             connection = self._open.get(number)
             if connection is None or (status := connection.on_event(event)) is None:
@@ -225,7 +243,7 @@ class Client:
             del self._open[number]
             if status == 0:
                 connection.close()
-            yield connection
+            yield connection, status
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ class Measured:
 def turn_of(loaded: Loaded, cpu_seconds: float) -> Turn:
     """What one closed loop says."""
     accepted = loaded.accepted
-    answers = max(1, len(accepted))
+    answers = max(1, loaded.answered)
     return Turn(
         rate=loaded.rate,
         p50=percentile(accepted, 0.5) * 1000,

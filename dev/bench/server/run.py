@@ -23,7 +23,6 @@ from dev.bench.server.workloads import CAPACITY_CLIENTS, EXCESS, USUAL, Group
 from dev.localcluster.layout import free_ports
 from mmm_server.cpus import usable_cpus
 
-WARM_SHARE = 0.4  # of the seconds of a turn, before it
 CHECKED = 4  # pictures of each size
 
 
@@ -155,7 +154,6 @@ def _check(running: Running, material: Material) -> None:
 
 
 def _closed_loop(running: Running, requests: list[str], seconds: float, clients: int) -> Turn:
-    running.load(requests, seconds * WARM_SHARE, clients=clients)
     before = running.cpu_seconds()
     loaded = running.load(requests, seconds, clients=clients)
     return turn_of(loaded, running.cpu_seconds() - before)
@@ -163,7 +161,6 @@ def _closed_loop(running: Running, requests: list[str], seconds: float, clients:
 
 def _overload(running: Running, material: Material, seconds: float) -> Excess:
     requests = running.write_requests("224 px", material.pictures["224 px"])
-    running.load(requests, seconds * WARM_SHARE, clients=CAPACITY_CLIENTS)
     capacity: Loaded = running.load(requests, seconds, clients=CAPACITY_CLIENTS)
     usual = running.load(requests, seconds, rate=USUAL * capacity.rate)
     return excess_of(capacity, usual, running.load(requests, seconds, rate=EXCESS * capacity.rate))
@@ -178,7 +175,6 @@ def _stages(plan: Plan, material: Material) -> list[list[str]]:
     with start(ours, serving, material.directory / "stages", picture, launcher) as running:
         for workload in material.group.workloads:
             requests = running.write_requests(workload.size, material.pictures[workload.size])
-            running.load(requests, plan.seconds * WARM_SHARE, clients=workload.clients)
             title = f"{material.group.name}: {workload.name}"
             load = partial(running.load, requests, plan.seconds, clients=workload.clients)
             rows.append(stage_row(running, title, load))

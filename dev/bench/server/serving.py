@@ -20,6 +20,7 @@ from dev.bench.server.load import Job, Loaded
 
 START_SECONDS, STOP_SECONDS = 60.0, 5.0
 LAST_LINES = 3
+WARM_SHARE = 0.3
 
 
 @dataclass
@@ -57,8 +58,8 @@ class Running:
         return names
 
     def load(self, requests: list[str], seconds: float, *, clients: int = 1, rate: float = 0.0) -> Loaded:
-        """What the load generator saw."""
-        job = json.dumps(asdict(Job(self.serving.port, requests, seconds, clients, rate)))
+        """What the load generator saw after it had warmed the server up."""
+        job = json.dumps(asdict(Job(self.serving.port, requests, seconds, clients, rate, WARM_SHARE * seconds)))
         command = [sys.executable, "-m", "dev.bench.server.load"]
         ended = subprocess.run(command, input=job, capture_output=True, text=True, check=True, cwd=ROOT)
         found = json.loads(ended.stdout)

@@ -24,7 +24,7 @@ def stage_row(running: Running, title: str, load: Callable[[], Loaded]) -> list[
 
 def row(title: str, loaded: Loaded, stages: Mapping[str, float], threads: Mapping[str, float]) -> list[str]:
     """The row for what was counted while the load ran."""
-    answers = max(1, len(loaded.accepted))
+    answers = max(1, loaded.answered)
     per_request = {name: seconds * 1000 / answers for name, seconds in threads.items() if seconds > 0}
     cpu = ", ".join(f"{name} {value:.2f}" for name, value in sorted(per_request.items(), key=lambda item: -item[1]))
     batch = stages.get("mmm_batch_size_sum image", 0.0) / max(1.0, stages.get("mmm_batch_size_count image", 0.0))
