@@ -93,9 +93,8 @@ class Connection:
         """Send a request, connecting first where there is no connection."""
         self.due, self._unsent, self._received, self._length = due, memoryview(request), b"", UNKNOWN
         if self.socket is None:
-            self.socket = socket.socket()
+            self.socket = socket.create_connection(("127.0.0.1", self._port))
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.socket.connect(("127.0.0.1", self._port))
             self.socket.setblocking(False)
             self._events = select.EPOLLIN
             self._poll.register(self.socket, self._events)
@@ -167,6 +166,7 @@ class Client:
         self._job = job
         self._requests = [Path(name).read_bytes() for name in job.requests]
         self._poll = select.epoll()
+        self._connections: list[Connection] = []
         self._open: dict[int, Connection] = {}
         self._sent = 0
         self._began = self._end = 0.0
@@ -177,15 +177,20 @@ class Client:
         before = time.process_time()
         self._began = time.perf_counter() + self._job.warm_seconds
         self._end = self._began + self._job.seconds
-        if self._job.rate:
-            self._open_loop()
-        else:
-            self._closed_loop()
+        try:
+            if self._job.rate:
+                self._open_loop()
+            else:
+                self._closed_loop()
+        finally:
+            for connection in self._connections:
+                connection.close()
+            self._poll.close()
         self.loaded.cpu_seconds = time.process_time() - before
         return self.loaded
 
     def _closed_loop(self) -> None:
-        idle = deque((0.0, Connection(self._job.port, self._poll)) for _ in range(self._job.clients))
+        idle = deque((0.0, self._connection()) for _ in range(self._job.clients))
         while (now := time.perf_counter()) < self._end or (self._open and now < self._end + PATIENCE_SECONDS):
             while idle and idle[0][0] <= now < self._end:
                 self._ask(idle.popleft()[1], time.perf_counter())
@@ -207,11 +212,15 @@ class Client:
                 waiting.append(first + coming)
                 coming = next(due, None)
             while waiting and (idle or len(self._open) < MAX_CONNECTIONS):
-                self._ask(idle.pop() if idle else Connection(self._job.port, self._poll), waiting.popleft())
+                self._ask(idle.pop() if idle else self._connection(), waiting.popleft())
             rest = 0.05 if coming is None else first + coming - time.perf_counter()
             idle += [connection for connection, _ in self._answers(rest)]
         for abandoned in [*waiting, *(connection.due for connection in self._open.values())]:
             self._note(0, abandoned)
+
+    def _connection(self) -> Connection:
+        self._connections.append(Connection(self._job.port, self._poll))
+        return self._connections[-1]
 
     def _ask(self, connection: Connection, due: float) -> None:
         request = self._requests[self._sent % len(self._requests)]

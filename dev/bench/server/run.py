@@ -76,12 +76,17 @@ def _look_up(contender: Contender, found: Measured) -> None:
 def _measure_round(plan: Plan, material: Material, number: int, found: Measured) -> None:
     _measure_raw(plan, material, found)
     present = [name for name in plan.contenders if name not in found.absent]
-    turned = number % max(1, len(present))
-    for name in [*present[turned:], *present[:turned]]:
+    for name in turned(present, number):
         try:
             _measure_one(plan, material, CONTENDERS[name], found)
         except Unavailable as reason:
             _leave_out(found, CONTENDERS[name], str(reason))
+
+
+def turned(names: Sequence[str], by: int) -> list[str]:
+    """The names, each first once in so many rounds as there are names."""
+    first = by % max(1, len(names))
+    return [*names[first:], *names[:first]]
 
 
 def _leave_out(found: Measured, contender: Contender, reason: str) -> None:
