@@ -184,7 +184,7 @@ def test_a_strange_timeout_is_refused(clip: httpx.Client, value: str) -> None:
     assert_problem(answer, 400, "malformed")
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/caption", "/predict/", "/metrics", "/v1/status", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/v1/caption", "/predict/", "/metrics", "/v1/status", "/redoc"])
 def test_an_unknown_route_is_a_problem_too(clip: httpx.Client, path: str) -> None:
     answer = clip.post(path, json={})
     assert_problem(answer, 404, "not-found")
