@@ -1,0 +1,170 @@
+"""What connections may take: slow, silent, greedy and vanishing clients, next to those who only want an answer."""
+
+import asyncio
+import contextlib
+import random
+import select
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from tests.server.conftest import Start
+from tests.server.harness import ServerProcess, wait_for
+from tests.server.pictures import base64_of, jpeg
+
+BODY = {"images": [base64_of(jpeg(40, 40))]}
+HEAD = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+HALF = HEAD + b'Content-Length: 100\r\n\r\n{"texts": '
+SLOW = 500
+
+
+def connect(server: ServerProcess) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.ports()[0]), timeout=10)
+
+
+def rest_of(connection: socket.socket) -> bytes:
+    """Everything until the server ends the connection."""
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(65_536):
+            received += piece
+    return received
+
+
+def refused(server: ServerProcess, reason: str) -> float:
+    text = httpx.get(f"{server.operations_url}/metrics").text
+    start = f'mmm_connections_refused_total{{reason="{reason}"}} '
+    return next((float(line.removeprefix(start)) for line in text.splitlines() if line.startswith(start)), 0.0)
+
+
+async def test_many_slow_clients_take_nothing_from_the_others(start_fake: Start) -> None:
+    server = start_fake(MMM_HEAD_TIMEOUT_SECONDS=4).wait_ready()
+    port = server.ports()[0]
+
+    async def slow() -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with contextlib.suppress(ConnectionError):
+            for byte in HEAD * 10:
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0.5)
+                if reader.at_eof():
+                    break
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    slow_ones = [asyncio.create_task(slow()) for _ in range(SLOW)]
+    statuses = []
+    async with httpx.AsyncClient(base_url=server.url, timeout=10) as client:
+        while not all(task.done() for task in slow_ones):
+            statuses.append((await client.post("/v1/embed", json=BODY)).status_code)
+            await asyncio.sleep(0.02)
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
+    assert {(await task)[9:12] for task in slow_ones} == {b"408"}
+    assert refused(server, "head-timeout") == SLOW
+
+
+def test_connections_are_bounded_and_the_next_is_told_so(start_fake: Start) -> None:
+    server = start_fake(MMM_MAX_CONNECTIONS=4).wait_ready()
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(server)).sendall(HALF)
+        wait_for(lambda: rest_of(stack.enter_context(connect(server)))[9:12] == b"503", 5, "a full server")
+        assert httpx.get(f"{server.operations_url}/v1/status").status_code == 200, "the other port has its own bound"
+    wait_for(lambda: httpx.get(f"{server.url}/livez").status_code == 200, 5, "room again")
+
+
+def test_who_only_waits_makes_room_for_who_asks(start_fake: Start) -> None:
+    server = start_fake(MMM_MAX_CONNECTIONS=4).wait_ready()
+    with ExitStack() as stack:
+        waiting = [stack.enter_context(connect(server)) for _ in range(4)]
+        wait_for(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 5, "an answer")
+        assert refused(server, "evicted") >= 1
+        ended, _, _ = select.select(waiting, [], [], 5)
+        assert ended
+        assert rest_of(ended[0]) == b""
+
+
+def test_connections_of_one_address_are_bounded_where_that_is_wanted(start_fake: Start) -> None:
+    server = start_fake(MMM_MAX_CONNECTIONS_PER_PEER=2).wait_ready()
+    with ExitStack() as stack:
+        for _ in range(2):
+            stack.enter_context(connect(server)).sendall(HALF)
+        wait_for(lambda: rest_of(stack.enter_context(connect(server)))[9:12] == b"503", 5, "a refusal")
+        other = socket.create_connection(("127.0.0.1", server.ports()[0]), timeout=10, source_address=("127.0.0.2", 0))
+        stack.enter_context(other).sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert rest_of(other)[9:12] == b"200"
+
+
+def test_an_idle_connection_is_closed_after_a_while_also_when_blank_lines_come(start_fake: Start) -> None:
+    server = start_fake(MMM_KEEP_ALIVE_SECONDS=1, MMM_HEAD_TIMEOUT_SECONDS=1).wait_ready()
+    for last in (b"", b"\r\n"):
+        with connect(server) as connection:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096)[9:12] == b"200"
+            connection.sendall(last)
+            rest_of(connection)
+
+
+def test_a_client_that_reads_no_answer_is_cut_off(start_fake: Start) -> None:
+    server = start_fake(MMM_WRITE_STALL_SECONDS=1).wait_ready()
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.ports()[0]))
+        connection.settimeout(0.2)
+        deadline = time.monotonic() + 20
+        with contextlib.suppress(ConnectionError):
+            while time.monotonic() < deadline and not refused(server, "write-stalled"):
+                with contextlib.suppress(TimeoutError):
+                    connection.sendall(request * 8)
+        assert refused(server, "write-stalled") == 1
+    assert httpx.get(f"{server.url}/readyz").status_code == 200
+
+
+def vanish(port: int, random_: random.Random) -> None:
+    """Sends some of a request and goes away, politely or with a reset."""
+    body = b'{"texts": ["a"]}'
+    whole = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(whole[: random_.choice([len(whole), random_.randrange(1, len(whole))])])
+        if random_.random() < 0.5:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_clients_that_vanish_leave_nothing_behind(start_fake: Start) -> None:
+    server = start_fake(delay_seconds=0.01, MMM_MAX_QUEUE_SECONDS=30, MMM_MAX_QUEUE_ITEMS=2000).wait_ready()
+    with httpx.Client(base_url=server.url) as client:
+        client.post("/v1/embed", json=BODY)
+        seed = random.randrange(2**32)
+        told = f"seed {seed}"
+        random_ = random.Random(seed)
+        for _ in range(1000):
+            vanish(server.ports()[0], random_)
+        wait_for(lambda: server.metric("mmm_inflight_requests") == 0, 20, f"nothing in flight, {told}")
+        wait_for(lambda: server.metric("mmm_queue_depth") == 0, 20, f"an empty queue, {told}")
+        assert client.post("/v1/embed", json=BODY).status_code == 200
+    assert not [line for line in server.log_lines if line["level"].upper() == "ERROR"], told
+
+
+@pytest.fixture
+def hanging(start_fake: Start) -> Iterator[ServerProcess]:
+    """A server with clients that hang in every way there is."""
+    server = start_fake(MMM_GRACE_SECONDS=4, MMM_BODY_STALL_SECONDS=1).wait_ready()
+    with ExitStack() as stack:
+        for sent in (b"", b"GET / HT", HEAD, HALF, HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n"):
+            stack.enter_context(connect(server)).sendall(sent)
+        yield server
+
+
+def test_hanging_clients_do_not_hold_the_end(hanging: ServerProcess) -> None:
+    began = time.monotonic()
+    hanging.signal()
+    assert hanging.wait_exit(10) == 0
+    assert time.monotonic() - began < 4
