@@ -36,6 +36,10 @@ test-server: setup tools ## the real server process and the real repository prot
 conformance: setup ## the clients of the server's protocols: tritonclient, KServe, openai, schemathesis
 	@dev/conformance.sh
 
+.PHONY: soak
+soak: setup ## 100,000 mixed requests (MMM_SOAK=100000) to one server: memory and descriptors stay flat
+	MMM_SOAK=$(or $(MMM_SOAK),100000) $(PYTEST) -s tests/server/test_soak.py
+
 .PHONY: integration
 integration: setup tools ## the operator against a real API server; chart and generated files
 	$(PYTEST) tests/repo/test_generated.py tests/localcluster tests/charts tests/integration
