@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import random
 import select
 import socket
@@ -48,13 +49,12 @@ async def test_many_slow_clients_take_nothing_from_the_others(start_fake: Start)
 
     async def slow() -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        with contextlib.suppress(ConnectionError):
-            for byte in HEAD * 10:
-                writer.write(bytes([byte]))
-                await asyncio.sleep(0.5)
-                if reader.at_eof():
-                    break
-        answer = await reader.read()
+        answering = asyncio.create_task(reader.read())
+        head = itertools.cycle(HEAD[:-2])
+        while not answering.done():
+            writer.write(bytes([next(head)]))
+            await asyncio.wait([answering], timeout=0.5)
+        answer = await answering
         writer.close()
         return answer
 
