@@ -114,6 +114,8 @@ class Process:
         self._inference = Listener(self._app, inference, guards[0])
         self._operations = Listener(operations_app(self._engine), operations, guards[1])
         self._lag = LagMeter()
+        for reason in Reason:  # a series that exists from the start lets rate() see the first event
+            metrics.refused_connections.labels(reason.value)
         metrics.event_loop_lag.set_function(self._lag.longest)
 
     async def run(self) -> int:
