@@ -27,6 +27,9 @@ HOP_FIELDS: Final = (b"connection", b"upgrade", b"http2-settings")
 VERSIONS: Final = ("1.1", "1.0")
 NOT_HTTP = "The request is not valid HTTP/1.1."
 
+# Names of their own, as looking up a member of an enumeration takes longer than what is done with it.
+HEAD, BODY, ANSWER, IDLE, LINGER = Phase
+
 
 class GuardedConfig(uvicorn.Config):
     """uvicorn's settings together with our own bounds."""
@@ -51,7 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.guard = config.guard
         self.limits = config.guard.limits
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.since = 0.0
         self._peer: str | None = None  # set while the guard counts this connection
         self._unsent = Unsent()
@@ -91,8 +94,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         if self._deaf:
             return
-        if self.phase is Phase.IDLE:
-            self._enter(Phase.HEAD)
+        if self.phase is IDLE:
+            self._enter(HEAD)
         self._barren += len(data)
         self._feed(data)
 
@@ -119,13 +122,13 @@ class GuardedProtocol(HttpToolsProtocol):
         head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
         self.parser = httptools.HttpRequestParser(self)
         self._upgrading = False
-        self._enter(Phase.HEAD)
+        self._enter(HEAD)
         self._feed(b"".join([*head, *(b"%b: %b\r\n" % field for field in fields), b"\r\n", rest]))
 
     def _check_barren(self) -> None:
-        if self.phase is Phase.HEAD and self._barren > self.limits.head_bytes:
+        if self.phase is HEAD and self._barren > self.limits.head_bytes:
             self._refuse(self._head_too_large(), Reason.HEAD_TOO_LARGE)
-        elif self.phase is Phase.BODY and self._barren > self.limits.head_bytes + SLACK:
+        elif self.phase is BODY and self._barren > self.limits.head_bytes + SLACK:
             self._refuse(Malformed("The body has more wrapping than content."), Reason.MALFORMED)
 
     def sweep(self, now: float) -> None:
@@ -148,7 +151,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keeps a field of the head; those after a chunked body are dropped."""
-        if self.phase is not Phase.HEAD:
+        if self.phase is not HEAD:
             self._trailers += 1
             if self._trailers > self.limits.head_fields:
                 raise _Broken
@@ -173,7 +176,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.expect_100_continue = False  # such a client does not know what to make of an interim answer
         super().on_headers_complete()
         self._barren = self._pieces = self._piece_bytes = self._trailers = 0
-        self._enter(Phase.BODY)
+        self.phase = BODY
         if self.expect_100_continue:
             # Until the body comes: a final answer may take its place, and then nobody knows what the next bytes are.
             self._kept_alive = self.cycle.keep_alive
@@ -186,7 +189,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._piece_bytes += len(body)
         if self._pieces > FREE_PIECES and self._piece_bytes < LEAST_PIECE * self._pieces:
             raise _Broken
-        self._allow_keep_alive()
+        if self.expect_100_continue:
+            self._allow_keep_alive()
         super().on_body(body)
 
     def on_message_complete(self) -> None:
@@ -194,19 +198,20 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._upgrading:
             return
         self._barren = 0
-        self._allow_keep_alive()
+        if self.expect_100_continue:
+            self._allow_keep_alive()
         super().on_message_complete()
         if self.cycle.response_complete:
-            self._enter(Phase.IDLE)
+            self._enter(IDLE)
             self._arm_keep_alive()
         else:
-            self._enter(Phase.ANSWER)
+            self.phase = ANSWER
 
     def on_message_begin(self) -> None:
         """Begins the head of another request."""
         super().on_message_begin()
-        if self.phase is not Phase.HEAD:
-            self._enter(Phase.HEAD)
+        if self.phase is not HEAD:
+            self._enter(HEAD)
 
     def on_response_complete(self) -> None:
         """Notes that a request was answered."""
@@ -215,10 +220,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         if self._deaf:
             self.transport.close()
-        elif self.phase is Phase.ANSWER:
-            self._enter(Phase.IDLE)
-        elif self.phase is Phase.BODY:
-            self._enter(Phase.LINGER)
+        elif self.phase is ANSWER:
+            self._enter(IDLE)
+        elif self.phase is BODY:
+            self._enter(LINGER)
 
     # What they share
 
@@ -231,7 +236,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _allow_keep_alive(self) -> None:
-        if self.expect_100_continue and not self.cycle.response_started:
+        if not self.cycle.response_started:
             self.expect_100_continue = False
             self.cycle.keep_alive = self._kept_alive
 
@@ -260,7 +265,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refused, reason: Reason) -> None:
         """Answers the message that is being read, in its turn, and ends the connection."""
-        if self.phase is Phase.HEAD or self.phase is Phase.ANSWER:
+        if self.phase is HEAD or self.phase is ANSWER:
             if self._stop_after_answers():
                 self.guard.count_refused(reason)
             else:
@@ -309,7 +314,7 @@ def make_room(connections: Iterable[object], now: float) -> None:
         one
         for one in connections
         if isinstance(one, GuardedProtocol)
-        and (one.phase is Phase.IDLE or one.phase is Phase.HEAD)
+        and (one.phase is IDLE or one.phase is HEAD)
         and (one.cycle is None or one.cycle.response_complete)
         and now - one.since > EVICTION_SECONDS
     ]
