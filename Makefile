@@ -103,7 +103,7 @@ bench-repository: setup tools ## publish and fetch MB=1000 in FILES=1,100,10000,
 	python -m dev.bench.repository
 
 .PHONY: bench-server
-bench-server: setup ## the server next to five others (SECONDS=5 ROUNDS=3 CONTENDERS=… WORKLOADS=…); half an hour
+bench-server: setup ## the server next to five others (SECONDS=5 ROUNDS=3 CONTENDERS=… WORKLOADS=…); an hour
 	SECONDS=$(or $(SECONDS),5) python -m dev.bench.server
 
 .PHONY: lock

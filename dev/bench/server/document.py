@@ -29,7 +29,7 @@ def rendered(results: Mapping[str, Any]) -> str:
     parts = [
         f"Measured on {results['date']} by `{results['command']}` on {machine['processors']} × {machine['processor']}, "
         f"{machine['system']}; {_versions(results['versions'])}. Client and server share the processors.",
-        *[f"{CONTENDERS[name].title} took no part: {reason}" for name, reason in results["absent"].items()],
+        *[f"{CONTENDERS[name].title} was left out: {reason}" for name, reason in results["absent"].items()],
         "### Targets",
         table([["figure", "value", "target", "met"], *_targets(results["figures"])]),
     ]

@@ -142,6 +142,5 @@ def short(value: float) -> str:
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """The rows as a table of text."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "    " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows
-    )
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(f"    {line.rstrip()}" for line in lines)

@@ -1,9 +1,10 @@
 """The rounds: in each of them every contender is started, checked, loaded and stopped, the others next to it."""
 
+import http.client
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,8 +54,8 @@ class Material:
         return Serving(self.model, self.group.dtype, threads, *free_ports(2))
 
 
-def measure_all(plan: Plan, found: Measured) -> None:
-    """Everything of the plan."""
+def measure_all(plan: Plan, found: Measured, done: Callable[[], object]) -> None:
+    """Everything of the plan; `done` is called after each group, so that a later trouble costs nothing of it."""
     for name in plan.contenders:
         _look_up(CONTENDERS[name], found)
     for group in plan.groups:
@@ -63,6 +64,7 @@ def measure_all(plan: Plan, found: Measured) -> None:
                 _measure_round(plan, material, number, found)
             if plan.stages and OURS in plan.contenders and OURS not in found.absent:
                 found.stages += _stages(plan, material)
+        done()
 
 
 def _look_up(contender: Contender, found: Measured) -> None:
@@ -91,7 +93,7 @@ def turned(names: Sequence[str], by: int) -> list[str]:
 
 def _leave_out(found: Measured, contender: Contender, reason: str) -> None:
     found.absent[contender.name] = reason
-    print(f"  {contender.title} takes no part: {reason}", flush=True)
+    print(f"  {contender.title} is left out: {reason}", flush=True)
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def _material(group: Group) -> Iterator[Material]:
 
 def _measure_raw(plan: Plan, material: Material, found: Measured) -> None:
     """Torch alone, in a process of its own; the first time also the right answers."""
-    naive = CONTENDERS["naive"].environment(material.serving())
+    environment = CONTENDERS["naive"].environment(material.serving())
     for size, pictures in material.pictures.items():
         names = []
         for number, picture in enumerate(pictures[:CHECKED]):
@@ -114,9 +116,9 @@ def _measure_raw(plan: Plan, material: Material, found: Measured) -> None:
         main_part = size == next(iter(material.pictures))
         seconds = str(max(0.5, plan.seconds / 2) if main_part else 0.1)
         command = [sys.executable, "-m", "dev.bench.server.programs.raw", seconds, ",".join(bodies.LABELS), *names]
-        ended = subprocess.run(
-            command, env=naive, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True
-        )
+        ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise SystemExit(f"torch alone failed, so nothing can be compared: {ended.stderr[-600:]}")
         outcome = json.loads(ended.stdout.splitlines()[-1])
         material.truth[size] = outcome.pop("scores")
         if main_part:
@@ -146,6 +148,8 @@ def _measure_one(plan: Plan, material: Material, contender: Contender, found: Me
     except subprocess.CalledProcessError as broken:
         last = (broken.stderr or "").strip().splitlines()[-1:]
         raise Unavailable(f"it gave up under load: {' '.join(last)}") from None
+    except (OSError, http.client.HTTPException) as broken:
+        raise Unavailable(f"it does not answer any more: {broken}") from None
 
 
 def _check(running: Running, material: Material) -> None:

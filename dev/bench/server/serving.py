@@ -46,7 +46,10 @@ class Running:
             connection.close()
         if answer.status != 200:
             raise http.client.HTTPException(f"{answer.status}: {text[:200].decode(errors='replace')}")
-        return self.contender.scores(json.loads(text))
+        try:
+            return self.contender.scores(json.loads(text))
+        except (LookupError, TypeError, ValueError):
+            raise http.client.HTTPException("an answer of another shape") from None
 
     def write_requests(self, size: str, pictures: Sequence[bytes]) -> list[str]:
         """The files of whole requests, one for each picture."""

@@ -101,7 +101,7 @@ def test_the_document_names_what_was_missed_and_who_was_absent(tmp_path: Path) -
     text = rendered(json.loads(json.dumps(results)))
     assert "2026-01-02" in text
     assert "2 × Fast" in text
-    assert "KServe Python took no part: it is not well" in text
+    assert "KServe Python was left out: it is not well" in text
     assert "| tiny, 224 px, 8 clients, ours / naive FastAPI | 5 ratio | ≥ 5.4 | no |" in text
     assert "| first answer after start | 3 s | ≤ 4.5 | yes |" in text
     source, document = tmp_path / "server.json", tmp_path / "benchmarks.md"
