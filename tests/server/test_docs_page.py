@@ -92,7 +92,8 @@ def test_the_command_lines_work_as_they_stand(clip: httpx.Client, tmp_path: Path
     tried = [command for command in commands if "-F" in command or command.startswith('curl "$URL"')]
     assert len(tried) >= 4
     for command in tried:
-        script = f"{url}\n{command} -s -o /dev/null -w '%{{http_code}}'"
+        named = command.replace("/MODEL", "/clip").replace("/VERSION", "/2")
+        script = f"{url}\n{named} -s -o /dev/null -w '%{{http_code}}'"
         ended = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
         assert ended.stdout == "200", command
     for command in commands:

@@ -64,8 +64,9 @@ class Schemas:
         if "const" in resolved or "enum" in resolved:
             return " | ".join(map(repr, resolved.get("enum", [resolved.get("const")])))
         kinds = resolved.get("type", "any")
-        name = kinds if isinstance(kinds, str) else " or ".join(kinds)
-        return f"list of {self.kind(resolved.get('items', {}))}" if name == "array" else name
+        named = [kinds] if isinstance(kinds, str) else kinds
+        items = resolved.get("items", {})
+        return " or ".join(f"list of {self.kind(items)}" if name == "array" else name for name in named)
 
     def outline(self, schema: object, name: str = "", depth: int = 0, *, required: bool = False) -> Iterator[Line]:
         """The lines of a schema and of everything inside it."""
@@ -86,7 +87,7 @@ class Schemas:
         for word in ("oneOf", "anyOf", "allOf"):
             for part in resolved.get(word, ()):
                 yield "", False, part
-        if resolved.get("type") == "array":
+        if "items" in resolved:
             yield "", False, resolved.get("items", {})
 
     def example(self, schema: object, depth: int = 0) -> object:

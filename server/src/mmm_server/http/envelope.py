@@ -47,8 +47,8 @@ class Envelope:
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
-                self._tracing.note(trace, message)
                 message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
+                self._tracing.note(trace, message)
             await send(message)
 
         try:

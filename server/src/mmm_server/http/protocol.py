@@ -54,6 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.guard = config.guard
         self.limits = config.guard.limits
+        self.url = b""  # until a request begins
         self.phase = HEAD
         self.since = 0.0
         self._peer: str | None = None  # set while the guard counts this connection

@@ -47,10 +47,15 @@ class Finished:
     timing: str
 
 
+WHOLE = "total"  # of all stages: the request's own span
+
+
 def stages_of(finished: Finished) -> list[tuple[str, int, int]]:
     """(name, begin, end) of each stage, none of them after the request's end."""
     stages, begin = [], finished.began
     for name, milliseconds in STAGE.findall(finished.timing):
+        if name == WHOLE:
+            continue
         end = min(finished.ended, begin + int(float(milliseconds) * 1e6))
         stages.append((name, begin, end))
         begin = end

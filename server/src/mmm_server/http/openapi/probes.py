@@ -15,11 +15,13 @@ VERBOSE: Schema = {
 def paths(engine: Engine) -> Schema:
     """The paths of the probes."""
     document = {"200": answer("The document", content("application/json", {"type": "object"}))}
+    page = content("text/html", {"type": "string"})
     return {
         "/livez": _probe("livez", "Whether a restart would not help"),
         "/readyz": _probe("readyz", "Whether traffic is wanted"),
         "/startupz": _probe("startupz", "Whether the model was loaded and warmed up"),
         "/openapi.json": get("openapi", "This document", [], document),
+        "/docs": get("docs", "This document as a page", [], {"200": answer("The page", page)}),
     }
 
 
