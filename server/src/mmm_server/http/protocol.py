@@ -52,6 +52,7 @@ class GuardedProtocol(HttpToolsProtocol):
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self.url = b""  # uvicorn sets it with the first byte, and a refusal may come before that
         self.guard = config.guard
         self.limits = config.guard.limits
         self.url = b""  # until a request begins
