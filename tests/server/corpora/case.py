@@ -13,12 +13,14 @@ REFUSED = ANY - FINE
 
 @dataclass(frozen=True)
 class Case:
-    """A body for POST /v1/embed."""
+    """A body for a POST."""
 
     name: str
     body: bytes
     content_type: str
     allowed: frozenset[int] = ANY
+    path: str = "/v1/embed"
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 def rng(corpus: str) -> random.Random:
