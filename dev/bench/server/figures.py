@@ -21,6 +21,7 @@ OF_TORCH = 0.85
 MEMORY_MIB, FIRST_ANSWER_SECONDS = 450.0, 4.5
 GOODPUT, TAIL_OVERLOADED, SHED_MS = 0.9, 2.0, 50.0
 LIMIT = "forward, batch 8"
+LIMITS = ("forward, batch 1", "forward, batch 4", LIMIT, "decode, processor, forward")
 
 
 def figures(found: Measured) -> dict[str, Figure]:
@@ -106,7 +107,7 @@ def _contest(found: Measured, group: str, workload: str) -> list[list[str]]:
         numbers += [found.median_of(group, workload, name, what) for what in ("p50", "p99", "cpu")]
         counts = [sum(turn.shed for turn in turns), sum(turn.failed for turn in turns)]
         rows.append([contender.title, *map(short, numbers), *map(str, counts)])
-    for limit in ("forward, batch 1", LIMIT, "decode, processor, forward") if rows and "224 px" in workload else ():
+    for limit in LIMITS if rows and "224 px" in workload else ():
         rate = median([outcome[limit] for outcome in found.raw.get(group, [])])
         rows.append(
             [f"torch alone: {limit}", short(rate), short(found.of_limit(group, workload, OURS, limit)), *5 * [""]]

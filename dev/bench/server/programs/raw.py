@@ -36,6 +36,7 @@ def main() -> None:
         json.dumps(
             {
                 "forward, batch 1": rate(lambda _: forward(1), float(seconds)),
+                "forward, batch 4": 4 * rate(lambda _: forward(4), float(seconds)),
                 "forward, batch 8": BATCH * rate(lambda _: forward(BATCH), float(seconds)),
                 "decode, processor, forward": rate(whole, float(seconds)),
                 "scores": [classifier.classify([classifier.prepare(one)], [labels.split(",")])[0] for one in pictures],
