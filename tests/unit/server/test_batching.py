@@ -1,8 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mmm_server.backends.base import Kind
-from mmm_server.engine.batching import BatchLimits, Waiting
+from mmm_server.engine.batching import BatchLimits, Seen, Waiting, patience
 from mmm_server.engine.ticket import Item
 from tests.unit.server.builders import make_item, names
 
@@ -67,6 +68,29 @@ def test_what_nobody_wants_is_dropped_and_takes_no_place() -> None:
     choice = waiting.choose(LIMITS, 5.0)
     assert names(choice.dropped) == ["late", "gone"]
     assert names(choice.batch) == ["a", "b", "c"]
+
+
+SEEN = Seen(seconds=0.1, items=8)
+
+
+@pytest.mark.parametrize(
+    ("count", "seen", "idle", "wanted"),
+    [
+        (1, None, 0.0, 0.0),
+        (1, Seen(0.1, 1), 0.0, 0.0),
+        (4, SEEN, 0.0, 0.01),
+        (4, SEEN, 0.004, 0.006),
+        (4, SEEN, 0.5, 0.0),
+        (8, SEEN, 0.0, 0.0),
+        (4, Seen(60.0, 8), 0.0, 0.02),
+    ],
+)
+def test_company_is_waited_for_where_it_was_seen(count: int, seen: Seen | None, idle: float, wanted: float) -> None:
+    assert patience(count, 8, seen, idle) == pytest.approx(wanted)
+
+
+def test_a_full_batch_waits_for_nobody() -> None:
+    assert patience(3, 3, Seen(0.1, 30), 0.0) == 0.0
 
 
 def test_halving_ends_at_one() -> None:

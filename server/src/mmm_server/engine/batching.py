@@ -8,6 +8,8 @@ from mmm_server.backends.base import Kind, Prepared, Shape
 from mmm_server.engine.ticket import Item
 
 MAX_TEXTS = 256
+PATIENCE = 0.1  # of the time that such a batch takes: what waiting may cost at most
+LONGEST_PATIENCE_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,16 @@ class Waiting:
                 return Choice(batch, dropped)
         return Choice([], dropped)
 
+    def head(self) -> tuple[Prepared, int] | None:
+        """An item of the queue whose turn it is, and how many wait there."""
+        for queue in self._queues.values():
+            return queue[0].prepared, len(queue)
+        return None
+
+    def count(self, shape: Shape) -> int:
+        """How many items of a shape wait."""
+        return len(self._queues.get(shape, ()))
+
     def clear(self) -> list[Item]:
         """Takes everything out."""
         items = [item for queue in self._queues.values() for item in queue]
@@ -85,3 +97,23 @@ class Waiting:
             self._count -= 1
             (batch if item.ticket.wanted(now) else dropped).append(item)
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last batch of a shape: how long it took, and how many there were of its kind with those that waited."""
+
+    seconds: float
+    items: int
+
+
+def patience(count: int, capacity: int, seen: Seen | None, idle: float) -> float:
+    """How many seconds a device that has been idle for `idle` should still wait before it takes `count` items.
+
+    Clients that were answered together ask again together, a moment later. A device that does not wait that moment
+    falls into taking half of them in turn, which costs the fixed part of a batch twice. It waits only as long as fewer
+    are there than were seen last, and never longer than a tenth of what the batch will take: a lone client never waits.
+    """
+    if seen is None or count >= min(capacity, seen.items):
+        return 0.0
+    return max(0.0, min(PATIENCE * seen.seconds, LONGEST_PATIENCE_SECONDS) - idle)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Result, Vector
-from mmm_server.engine.batching import BatchLimits, Waiting
+from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Result, Shape, Vector
+from mmm_server.engine.batching import BatchLimits, Seen, Waiting, patience
 from mmm_server.engine.busy import BusyMeter
 from mmm_server.engine.lifecycle import Lifecycle, State
 from mmm_server.engine.ticket import Item
@@ -83,6 +83,7 @@ class InferenceThread(threading.Thread):
         self._current: list[Item] = []
         self._running: Running | None = None
         self._device_free = 0.0
+        self._seen: dict[Shape, Seen] = {}
         self._closed = False
         self._beat = time.monotonic()
         self.busy = BusyMeter()
@@ -171,6 +172,9 @@ class InferenceThread(threading.Thread):
             if not len(self._waiting) and self._running is None:
                 self._wake.wait(BEAT_SECONDS)
                 return True
+            if (pause := self._pause(backend)) > 0.0:
+                self._wake.wait(pause)
+                return True
             choice = self._waiting.choose(self._limits, self._beat)
             self._current = [*self._current, *choice.batch]
         if choice.dropped:
@@ -186,6 +190,15 @@ class InferenceThread(threading.Thread):
         self._current = [] if self._running is None else self._running.items
         return True
 
+    def _pause(self, backend: Backend) -> float:
+        """How long to wait for company; a device with a batch of its own to compute is never waited for."""
+        head = self._waiting.head()
+        if head is None or backend.capabilities.overlaps or self._closed:
+            return 0.0
+        example, count = head
+        idle = time.monotonic() - self._device_free
+        return patience(count, self._limits.capacity(example), self._seen.get(example.shape), idle)
+
     def _launch(self, backend: Backend, items: list[Item]) -> Running:
         started = time.monotonic()
         try:
@@ -199,6 +212,8 @@ class InferenceThread(threading.Thread):
         outcomes = self._outcomes(backend, running.items, running.result)
         self._device_free = ended = time.monotonic()
         self.busy.add(started, ended)
+        shape = running.items[0].prepared.shape
+        self._seen[shape] = Seen(ended - started, len(running.items) + self._waiting.count(shape))
         self._links.on_batch(Batch(outcomes, started, ended - started))
 
     def _outcomes(self, backend: Backend, items: Sequence[Item], result: Result) -> list[Outcome]:
