@@ -185,16 +185,15 @@ def test_siglip_scores_every_text_on_its_own(siglip_answers: tuple[np.ndarray, n
 
 
 def test_usual_processors_are_replaced_by_our_own_plan(clip_directory: Path, siglip_directory: Path) -> None:
-    pixels = np.zeros((90, 70, 3), dtype=np.uint8)
     for directory, architecture in ((clip_directory, "CLIPModel"), (siglip_directory, "SiglipModel")):
-        prepared = load(directory, architecture, Wishes()).prepare_image(pixels)
+        prepared = load(directory, architecture, Wishes()).prepare_image(PICTURES[0])
         assert (prepared.values.dtype.name, prepared.values.shape) == ("uint8", (64, 64, 3))
 
 
 def test_a_processor_beyond_our_plan_is_used_itself(tmp_path: Path) -> None:
     directory = write_clip(tmp_path / "clip", processor={"size": {"shortest_edge": 40}})  # the crop adds a border
     backend = load(directory, "CLIPModel", Wishes())
-    prepared = backend.prepare_image(np.asarray(PICTURES[0]))
+    prepared = backend.prepare_image(PICTURES[0])
     assert prepared.values.dtype == np.float32
     wanted = Reference(directory).embeddings(PICTURES[:1])
     np.testing.assert_allclose(backend.launch([prepared])(), wanted, atol=TOLERANCE)
@@ -210,5 +209,5 @@ def test_a_large_photo_is_answered_like_the_reference(clip: httpx.Client, refere
     """A JPEG is decoded at reduced size where that is enough: close to the reference, not equal to the last bit."""
     encoded = encode(picture(1600, 1200, 9))
     answer = clip.post("/v1/embed", json={"images": [base64_of(encoded)]}).json()
-    wanted = reference.embeddings([Image.fromarray(decode_image(encoded, 10**8))])
+    wanted = reference.embeddings([decode_image(encoded, 10**8)])
     assert float(np.dot(answer["embeddings"][0]["embedding"], wanted[0])) > 0.999

@@ -36,7 +36,7 @@ def test_answers_agree_with_the_reference(model: tuple[Path, str], dtype: str, q
     directory, architecture = model
     backend = load(directory, architecture, Wishes(dtype=dtype, quantization=quantization))
     reference = Reference(directory)
-    ours = backend.launch([backend.prepare_image(np.asarray(one)) for one in SEEN])()
+    ours = backend.launch([backend.prepare_image(one) for one in SEEN])()
     assert (ours * reference.embeddings(SEEN)).sum(axis=1).min() >= least
     assert backend.device.dtype == ("int8" if quantization == "int8" else dtype)
     assert backend.device.cosine is not None
@@ -48,7 +48,7 @@ def test_answers_agree_with_the_reference(model: tuple[Path, str], dtype: str, q
 
 def test_every_batch_size_and_length_gives_the_same_vectors(model: tuple[Path, str]) -> None:
     backend = load(*model, Wishes())
-    images = [backend.prepare_image(np.asarray(one)) for one in SEEN]
+    images = [backend.prepare_image(one) for one in SEEN]
     alone = np.concatenate([backend.launch([one])() for one in images])
     for size in (2, 3, 5, 6):
         np.testing.assert_allclose(backend.launch(images[:size])(), alone[:size], atol=1e-5)

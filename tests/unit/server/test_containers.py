@@ -45,7 +45,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def test_a_turned_photo_of_any_format_stands_upright(kind: str, orientation: int) -> None:
     turned = picture().transpose(BACK.get(orientation, UPRIGHT[orientation]))
     options = {"lossless": True} if kind == "WEBP" else {}
-    decoded = decode_image(encode(turned, kind, exif=exif(orientation), **options), BUDGET)
+    decoded = np.asarray(decode_image(encode(turned, kind, exif=exif(orientation), **options), BUDGET))
     assert decoded.shape == (32, 48, 3)
     assert np.abs(decoded.astype(int) - np.asarray(picture())).mean() < 3
 
@@ -67,7 +67,7 @@ def test_further_frames_are_never_looked_at(kind: str) -> None:
     colours = ["red", "blue", "green"] * 20
     frames = [Image.new("RGB", (40, 40), colour) for colour in colours]
     encoded = encode(frames[0], kind, save_all=True, append_images=frames[1:], duration=10, lossless=True)
-    np.testing.assert_array_equal(decode_image(encoded, BUDGET)[5, 5], [255, 0, 0])
+    np.testing.assert_array_equal(decode_image(encoded, BUDGET).getpixel((5, 5)), [255, 0, 0])
     if kind != "GIF":  # of which the rest is passed on unread
         assert len(read_container(encoded).content) < len(encoded) / 4
 
@@ -122,13 +122,13 @@ def test_a_multi_picture_file_is_its_first_picture() -> None:
     first, second = picture(), Image.new("RGB", (20, 20))
     buffer = BytesIO()
     first.save(buffer, "MPO", save_all=True, append_images=[second])
-    assert decode_image(buffer.getvalue(), BUDGET, shrink_to=16).shape == (32, 48, 3)
+    assert decode_image(buffer.getvalue(), BUDGET, shrink_to=16).size == (48, 32)
 
 
 def test_endless_scans_are_refused() -> None:
     encoded = encode(picture(), "JPEG", progressive=True)
     scan = encoded.rindex(b"\xff\xda")
-    assert decode_image(encoded[:-2] + encoded[scan:-2] * 20 + encoded[-2:], BUDGET).shape == (32, 48, 3)
+    assert decode_image(encoded[:-2] + encoded[scan:-2] * 20 + encoded[-2:], BUDGET).size == (48, 32)
     with pytest.raises(Unprocessable, match="100 scans"):
         decode_image(encoded[:-2] + encoded[scan:-2] * 200 + encoded[-2:], BUDGET)
 
@@ -139,7 +139,7 @@ def test_a_large_run_length_encoded_bitmap_is_refused() -> None:
         start = 14 + 40 + 1024
         return b"BM" + struct.pack("<IHHI", start + len(content), 0, 0, start) + header + bytes(1024) + content
 
-    assert decode_image(rle(4, 1, b"\x04\x07\0\1"), BUDGET).shape == (1, 4, 3)
+    assert decode_image(rle(4, 1, b"\x04\x07\0\1"), BUDGET).size == (4, 1)
     for large in (rle(900_000, 2, b"\0\1"), rle(10, 10, b"\0\0" * 500_000)):
         with pytest.raises(Unprocessable):
             decode_image(large, 10 * BUDGET)
@@ -179,7 +179,7 @@ def test_a_declared_size_beyond_the_budget_costs_nothing(encoded: bytes) -> None
 def test_a_pixel_stream_that_never_ends_is_cut_off() -> None:
     encoded = png(1, 1, zlib.compress(b"\0" * 100_000_000, 9))
     began = time.process_time()
-    assert decode_image(encoded, BUDGET).shape == (1, 1, 3)
+    assert decode_image(encoded, BUDGET).size == (1, 1)
     assert time.process_time() - began < 2
 
 

@@ -41,7 +41,7 @@ def test_a_rotated_photo_stands_upright(orientation: int) -> None:
 
 def test_sixteen_bits_of_grey_keep_their_brightness() -> None:
     grey = (np.arange(256, dtype=np.uint16) * 257).reshape(16, 16)
-    decoded = decode_image(encode(Image.fromarray(grey)), BUDGET)
+    decoded = np.asarray(decode_image(encode(Image.fromarray(grey)), BUDGET))
     np.testing.assert_array_equal(decoded[..., 0], grey >> 8)
     assert decoded.shape == (16, 16, 3)
 
@@ -55,19 +55,19 @@ def test_transparency_is_dropped_as_the_reference_does() -> None:
 def test_the_first_frame_of_an_animation_counts() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     encoded = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    np.testing.assert_array_equal(decode_image(encoded, BUDGET)[0, 0], [255, 0, 0])
+    np.testing.assert_array_equal(decode_image(encoded, BUDGET).getpixel((0, 0)), [255, 0, 0])
 
 
 def test_a_large_jpeg_is_decoded_smaller_but_never_below_twice_the_need() -> None:
     encoded = encode(gradient(40, 30).resize((1600, 1200)), "JPEG")
-    height, width, _ = decode_image(encoded, 10 * BUDGET, shrink_to=224).shape
+    width, height = decode_image(encoded, 10 * BUDGET, shrink_to=224).size
     assert 448 <= height < 1200
     assert 448 <= width < 1600
-    assert decode_image(encoded, 10 * BUDGET).shape[:2] == (1200, 1600)
+    assert decode_image(encoded, 10 * BUDGET).size == (1600, 1200)
 
 
 def test_one_pixel_is_an_image() -> None:
-    assert decode_image(encode(Image.new("RGB", (1, 1))), BUDGET, shrink_to=224).shape == (1, 1, 3)
+    assert decode_image(encode(Image.new("RGB", (1, 1))), BUDGET, shrink_to=224).size == (1, 1)
 
 
 def test_the_budget_is_checked_before_the_pixels_exist() -> None:
@@ -95,5 +95,6 @@ SEEDS = [encode(gradient(), kind) for kind in ("JPEG", "PNG", "WEBP", "GIF", "BM
 def test_damaged_images_are_refused_or_decoded_never_a_crash(seed: bytes, at: int, junk: bytes, length: int) -> None:
     damaged = (seed[: at % len(seed)] + junk + seed[at % len(seed) + len(junk) :])[:length]
     with suppress(Malformed, UnsupportedType, Unprocessable):
-        pixels = decode_image(damaged, BUDGET, shrink_to=16)
-        assert (pixels.ndim, pixels.shape[2], pixels.dtype.name) == (3, 3, "uint8")
+        picture = decode_image(damaged, BUDGET, shrink_to=16)
+        assert picture.mode == "RGB"
+        assert min(picture.size) >= 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mmm_server.backends.base import Backend, Kind, Matrix, Prepared, Result
 from mmm_server.backends.fake import FakeBackend, Faults
@@ -146,7 +147,7 @@ def texts(backend: FakeBackend, *words: str) -> list[Item]:
 
 
 def image(backend: FakeBackend, value: int) -> Item:
-    return item_of(backend.prepare_image(np.full((8, 8, 3), value, dtype=np.uint8)))
+    return item_of(backend.prepare_image(Image.new("RGB", (8, 8), (value,) * 3)))
 
 
 def test_what_waits_together_is_computed_together(start: Start) -> None:

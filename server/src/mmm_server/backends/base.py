@@ -1,6 +1,6 @@
 """What the engine knows of a model.
 
-prepare  one item, in a decode thread          pixels or text  → a small array with a shape bucket
+prepare  one item, in a decode thread          picture or text → a small array with a shape bucket
 launch   a batch of one bucket, on the device  arrays          → one float32 vector per item, now or soon
 finish   one request, anywhere                 vectors         → scores
 
@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from mmm_server.tasks import Task
 
@@ -92,8 +93,8 @@ class Backend(Protocol):
     capabilities: Capabilities
     device: Device
 
-    def prepare_image(self, pixels: NDArray[np.uint8]) -> Prepared:
-        """The item for an image of height × width × 3."""
+    def prepare_image(self, picture: Image) -> Prepared:
+        """The item for a decoded picture in RGB."""
         ...
 
     def prepare_texts(self, texts: Sequence[str]) -> list[Prepared]:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
 from mmm_server.backends.devices import DTYPES, best_threads, choose_device, choose_dtype
 from mmm_server.backends.patches import FoldedEmbeddings, can_fold
-from mmm_server.backends.pixels import Pixels, samples
+from mmm_server.backends.pixels import samples
 from mmm_server.backends.preparation import ImagePreparation, TextPreparation, reference_pixels
 from mmm_server.backends.programs import Program, Tower, compiled, recorded
 from mmm_server.backends.quantize import quantize_linears
@@ -118,9 +119,9 @@ class DualEncoder:
             self._factor, self._offset = _normalisation(plan, parts.device.kind)
         self._programs = self._make_programs(wishes.compile)
 
-    def prepare_image(self, pixels: Pixels) -> Prepared:
-        """The item for an image of height × width × 3."""
-        return self._images.prepare(pixels)
+    def prepare_image(self, picture: Image.Image) -> Prepared:
+        """The item for a decoded picture."""
+        return self._images.prepare(picture)
 
     def prepare_texts(self, texts: Sequence[str]) -> list[Prepared]:
         """One item per text."""
@@ -149,7 +150,7 @@ class DualEncoder:
 
     def examples(self) -> list[Prepared]:
         """A grey image and a text of every bucket."""
-        image = self.prepare_image(np.full((64, 64, 3), 127, dtype=np.uint8))
+        image = self.prepare_image(Image.new("RGB", (64, 64), "grey"))
         return [image, *(self._texts.example(bucket) for bucket in self._texts.buckets)]
 
     def agreement(self, reference: NDArray[np.float32]) -> float:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
 from mmm_server.backends.directory import is_object, read_object
@@ -65,9 +66,9 @@ class FakeBackend:
         self.device = Device(kind="cpu", name="fake", dtype="float32")
         self._faults = faults
 
-    def prepare_image(self, pixels: NDArray[np.uint8]) -> Prepared:
+    def prepare_image(self, picture: Image.Image) -> Prepared:
         """The mean of each of eight horizontal bands."""
-        bands = np.array_split(pixels.reshape(-1), DIMENSIONS)
+        bands = np.array_split(np.asarray(picture).reshape(-1), DIMENSIONS)
         means = [float(band.mean()) if band.size else 0.0 for band in bands]
         return Prepared(Kind.IMAGE, 0, np.asarray(means, dtype=np.float32) + 1.0)
 
@@ -105,7 +106,7 @@ class FakeBackend:
 
     def examples(self) -> list[Prepared]:
         """A black image and a word."""
-        return [self.prepare_image(np.zeros((GRID, GRID, 3), dtype=np.uint8)), self._prepare_text("example")]
+        return [self.prepare_image(Image.new("RGB", (GRID, GRID))), self._prepare_text("example")]
 
     def _prepare_text(self, text: str) -> Prepared:
         words = len(text.split())

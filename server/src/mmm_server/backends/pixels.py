@@ -36,9 +36,8 @@ class PixelPlan:
         """The edge below which a decoder must not shrink an image."""
         return max(self.width, self.height, self.shortest_edge or 0)
 
-    def apply(self, pixels: Pixels) -> Pixels:
+    def apply(self, source: Image.Image) -> Pixels:
         """The uint8 pixels that the model sees, height × width × 3."""
-        source = Image.fromarray(pixels)
         if self.shortest_edge is None:
             return np.asarray(source.resize((self.width, self.height), self.resample))
         box = self._box(source.width, source.height, self.shortest_edge)
@@ -87,7 +86,7 @@ def _three(values: Sequence[float]) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def samples() -> list[Pixels]:
+def samples() -> list[Image.Image]:
     """Two images, one wide and one tall, with gradients, edges and noise: what resizing could get wrong."""
     rng = np.random.default_rng(7)
     found = []
@@ -96,5 +95,5 @@ def samples() -> list[Pixels]:
         image = np.stack(
             [rows * 255 // height, columns * 255 // width, ((rows // 16 + columns // 16) % 2) * 255], axis=-1
         )
-        found.append((0.8 * image + 0.2 * rng.integers(0, 256, image.shape)).astype(np.uint8))
+        found.append(Image.fromarray((0.8 * image + 0.2 * rng.integers(0, 256, image.shape)).astype(np.uint8)))
     return found

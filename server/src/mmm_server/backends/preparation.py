@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from mmm_server.backends.base import Kind, Prepared
-from mmm_server.backends.pixels import TOLERANCE, PixelPlan, Pixels, plan_of, samples
+from mmm_server.backends.pixels import TOLERANCE, PixelPlan, plan_of, samples
 from mmm_server.errors import Unprocessable
 from mmm_server.logs import fields
 
@@ -24,14 +25,13 @@ class ImagePreparation:
         self._processor = processor
         self.plan = _checked_plan(processor)
 
-    def prepare(self, pixels: Pixels) -> Prepared:
+    def prepare(self, picture: Image) -> Prepared:
         """The pixels that the model sees, height × width × 3, or the reference's floats where there is no plan."""
         if self.plan is not None:
-            return Prepared(Kind.IMAGE, 0, self.plan.apply(pixels))
-        height, width = pixels.shape[:2]
-        if max(height, width) > MAX_ASPECT * min(height, width):
+            return Prepared(Kind.IMAGE, 0, self.plan.apply(picture))
+        if max(picture.size) > MAX_ASPECT * min(picture.size):
             raise Unprocessable(f"One edge of the image is more than {MAX_ASPECT} times longer than the other.")
-        return Prepared(Kind.IMAGE, 0, reference_pixels(self._processor, pixels))
+        return Prepared(Kind.IMAGE, 0, reference_pixels(self._processor, picture))
 
 
 class TextPreparation:
@@ -70,9 +70,9 @@ class TextPreparation:
         return np.asarray((row + [self._padding] * bucket)[:bucket], dtype=np.int64)
 
 
-def reference_pixels(processor: Any, pixels: Pixels) -> NDArray[np.float32]:
+def reference_pixels(processor: Any, picture: Image) -> NDArray[np.float32]:
     """What the model's own image processor makes of an image: 3 × height × width floats."""
-    values = processor(pixels, return_tensors="np", input_data_format="channels_last")["pixel_values"][0]
+    values = processor(np.asarray(picture), return_tensors="np", input_data_format="channels_last")["pixel_values"][0]
     return np.asarray(values, dtype=np.float32)
 
 

@@ -44,8 +44,8 @@ class DecodePool:
         """Starts to decode and prepare one image."""
 
         def work() -> list[Prepared]:
-            pixels = decode_image(encoded, self._limits.image_pixels, backend.capabilities.image_edge)
-            return [backend.prepare_image(pixels)]
+            picture = decode_image(encoded, self._limits.image_pixels, backend.capabilities.image_edge)
+            return [backend.prepare_image(picture)]
 
         self._pool.submit(self._run, ticket, [future], work)
 

@@ -14,7 +14,6 @@ Answers are those of the reference processors: transparency is dropped, as `Imag
 from io import BytesIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from mmm_server.errors import Malformed, Unprocessable, UnsupportedType
@@ -22,9 +21,7 @@ from mmm_server.media import bmp, gif, jpeg, png, webp
 from mmm_server.media.encoded import Encoded
 from mmm_server.media.exif import ORIENTATION_TAG
 
-__all__ = ["FORMATS", "ORIENTATION_TAG", "UPRIGHT", "Pixels", "decode_image", "read_container"]
-
-Pixels = NDArray[np.uint8]  # height × width × 3
+__all__ = ["FORMATS", "ORIENTATION_TAG", "UPRIGHT", "decode_image", "read_container"]
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 UPRIGHT = {
@@ -41,8 +38,8 @@ UPRIGHT = {
 Image.MAX_IMAGE_PIXELS = None
 
 
-def decode_image(encoded: bytes, max_pixels: int, shrink_to: int | None = None) -> Pixels:
-    """The pixels of one encoded image, height × width × 3.
+def decode_image(encoded: bytes, max_pixels: int, shrink_to: int | None = None) -> Image.Image:
+    """The picture of one encoded image, upright, in RGB, decoded.
 
     `shrink_to` permits a JPEG to be decoded at a fraction of its size while both edges stay at least twice that long.
     Raises UnsupportedType, Malformed or Unprocessable.
@@ -56,7 +53,7 @@ def decode_image(encoded: bytes, max_pixels: int, shrink_to: int | None = None) 
             image.draft(None, (2 * shrink_to, 2 * shrink_to))
         image.load()
         turn = UPRIGHT.get(still.orientation)
-        return np.asarray(_to_rgb(image if turn is None else image.transpose(turn)))
+        return _to_rgb(image if turn is None else image.transpose(turn))
     except (MemoryError, Unprocessable):
         raise
     # A decoder fed with hostile bytes raises whatever its C code found: all of it means the same to the client.
