@@ -118,7 +118,8 @@ class Admission:
         if self.items and self.items + newcomers > self.max_items:
             raise Overloaded("The queue is full.", retry_after=max(LEAST_RETRY_SECONDS, wait))
         place = Place(Counter({(kind, None): count for kind, count in wanted.items() if count}))
-        self._inside.update(place.held)
+        for line, count in place.held.items():
+            self._inside[line] += count
         self.items += newcomers
         return place
 
@@ -134,7 +135,8 @@ class Admission:
     def release(self, place: Place) -> None:
         """Takes the items of a request out again."""
         place.released = True
-        self._inside.subtract(place.held)
+        for line, count in place.held.items():
+            self._inside[line] -= count
         self.items -= sum(place.held.values())
 
     def _seconds(self, line: Line, count: int) -> float:
