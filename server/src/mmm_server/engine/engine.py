@@ -146,6 +146,8 @@ class Engine:
 
     async def count_tokens(self, texts: Sequence[str]) -> int:
         """How many tokens the model reads in texts that `embed` took."""
+        if not texts:
+            return 0
         count = self._open_for().count_tokens
         few = sum(map(len, texts)) <= FEW_CHARS
         return count(texts) if few else await asyncio.to_thread(count, texts)
