@@ -29,15 +29,15 @@ def protocol_cases() -> list[Case]:
 def _openai() -> Iterator[Case]:
     image = base64_of(jpeg(20, 20))
     uri = {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{image}"}}
-    questions: list[dict[str, object]] = [
+    given: list[dict[str, object]] = [
         {"input": "a cat"},
         {"input": ["a cat", "ein Hündchen"], "encoding_format": "base64"},
         {"input": {"text": "a cat"}},
         {"input": [{"image": image}, {"text": "a"}]},
         {"messages": [{"role": "user", "content": [uri]}]},
     ]
-    for number, given in enumerate(questions):
-        body = json.dumps({"model": MODEL, **given}).encode()
+    for number, fields in enumerate(given):
+        body = json.dumps({"model": MODEL, **fields}).encode()
         yield Case(f"OpenAI {number}", body, JSON, FINE, EMBEDDINGS)
 
 
