@@ -23,6 +23,7 @@ LEAK = re.compile(rb"0x[0-9a-f]{6,}|Traceback|site-packages|/usr/|/tmp/|\.py")
 MEBIBYTE = 1024 * 1024
 MAX_GROWTH = 256 * MEBIBYTE
 MAX_LAG_SECONDS = 0.1
+DISTURBANCE = 5  # a process that works waits longer for a busy processor than one that only sleeps
 CLIENTS = 3
 QUESTION = {"images": [base64_of(jpeg(40, 40, 9))], "texts": ["one", "two"]}
 ENVIRONMENT = {
@@ -136,4 +137,4 @@ class Judge:
             f" {dict(sorted((self.seen - before).items()))}, loop lag {lag * 1000:.0f} ms (idle process"
             f" {delays[0] * 1000:.0f} ms), memory {(self.memory() - self.start_memory) / MEBIBYTE:+.0f} MiB\n"
         )
-        assert lag < MAX_LAG_SECONDS + delays[0], f"{lag} s, an idle process {delays[0]} s"
+        assert lag < MAX_LAG_SECONDS + DISTURBANCE * delays[0], f"{lag} s, an idle process {delays[0]} s"
