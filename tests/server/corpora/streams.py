@@ -85,62 +85,64 @@ def _pieces() -> Iterator[Stream]:
             yield Stream(f"{request[:14]!r} in pieces of {size}", tuple(pauses), fine)
 
 
+HEADS = {
+    "both lengths": POST + LENGTH + CHUNKED,
+    "both lengths, turned": POST + CHUNKED + LENGTH,
+    "two lengths": POST + LENGTH + b"Content-Length: 5\r\n",
+    "the same length twice": POST + LENGTH * 2,
+    "a list of lengths": POST + b"Content-Length: 21, 21\r\n",
+    "a signed length": POST + b"Content-Length: +21\r\n",
+    "a negative length": POST + b"Content-Length: -1\r\n",
+    "a length in hexadecimal": POST + b"Content-Length: 0x15\r\n",
+    "an empty length": POST + b"Content-Length: \r\n",
+    "a length of thirty digits": POST + b"Content-Length: " + b"9" * 30 + b"\r\n",
+    "a blank before the colon": POST + b"Content-Length : 21\r\n",
+    "unknown coding": POST + b"Transfer-Encoding: gzip\r\n",
+    "chunked is not last": POST + b"Transfer-Encoding: chunked, gzip\r\n",
+    "nearly chunked": POST + b"Transfer-Encoding: xchunked\r\n",
+    "chunked twice": POST + CHUNKED * 2,
+    "a vertical tab": POST + b"Transfer-Encoding: \x0bchunked\r\n",
+    "a folded field": POST + b"X: a\r\n b\r\n" + LENGTH,
+    "a bare carriage return": POST + b"X: a\rY: b\r\n" + LENGTH,
+    "a NUL in a value": POST + b"X: a\0b\r\n" + LENGTH,
+    "a NUL in a name": POST + b"X\0: a\r\n" + LENGTH,
+    "no colon": POST + b"nonsense\r\n" + LENGTH,
+    "no name": POST + b": a\r\n" + LENGTH,
+}
+LINES = [
+    *(b"GET /livez\r\n", b"GET /livez HTTP/2.0\r\n", b"GET /livez HTTP/1.2\r\n", b"GET /livez HTTP/9.9\r\n"),
+    *(b"PRI * HTTP/2.0\r\n", b"FOO /livez HTTP/1.1\r\n", b"get /livez HTTP/1.1\r\n", b"GET  HTTP/1.1\r\n"),
+    *(b"CONNECT x:443 HTTP/1.1\r\n", b"GET ?a HTTP/1.1\r\n", b"GET /\xff HTTP/1.1\r\n", b"GET /a b HTTP/1.1\r\n"),
+    *(
+        b"GET /\0 HTTP/1.1\r\n",
+        b"GET /livez HTTP/1.1\n",
+        b"GET /livez HTTP/1.1 \r\n",
+        b"\x16\x03\x01\x02\0\x01\0\x01",
+    ),
+    *(b"GET\t/livez\tHTTP/1.1\r\n", b"GET /livez HTTQ/1.1\r\n", b"HTTP/1.1 200 OK\r\n", b"A" * 5000),
+]
+BODIES = [
+    *(
+        b"zz\r\nab\r\n",
+        b"-1\r\n",
+        b"+5\r\nhello\r\n",
+        b"0x5\r\nhello\r\n",
+        b"5\nhello\n",
+        b"5\r\nhelloX\r\n0\r\n\r\n",
+    ),
+    *(b"f" * 17 + b"\r\n", b"5 \x0b\r\nhello\r\n", b"\r\n5\r\nhello", b"5;" + b"a" * 500_000, b"\0\r\n"),
+    b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
+    b"5\r\nhello\r\n0\r\nX: " + b"y" * 500_000,
+    chunked(b"x" * 60_000, 1),
+]
+
+
 def _broken() -> Iterator[Stream]:
-    heads = {
-        "both lengths": POST + LENGTH + CHUNKED,
-        "both lengths, turned": POST + CHUNKED + LENGTH,
-        "two lengths": POST + LENGTH + b"Content-Length: 5\r\n",
-        "the same length twice": POST + LENGTH * 2,
-        "a list of lengths": POST + b"Content-Length: 21, 21\r\n",
-        "a signed length": POST + b"Content-Length: +21\r\n",
-        "a negative length": POST + b"Content-Length: -1\r\n",
-        "a length in hexadecimal": POST + b"Content-Length: 0x15\r\n",
-        "an empty length": POST + b"Content-Length: \r\n",
-        "a length of thirty digits": POST + b"Content-Length: " + b"9" * 30 + b"\r\n",
-        "a blank before the colon": POST + b"Content-Length : 21\r\n",
-        "unknown coding": POST + b"Transfer-Encoding: gzip\r\n",
-        "chunked is not last": POST + b"Transfer-Encoding: chunked, gzip\r\n",
-        "nearly chunked": POST + b"Transfer-Encoding: xchunked\r\n",
-        "chunked twice": POST + CHUNKED * 2,
-        "a vertical tab": POST + b"Transfer-Encoding: \x0bchunked\r\n",
-        "a folded field": POST + b"X: a\r\n b\r\n" + LENGTH,
-        "a bare carriage return": POST + b"X: a\rY: b\r\n" + LENGTH,
-        "a NUL in a value": POST + b"X: a\0b\r\n" + LENGTH,
-        "a NUL in a name": POST + b"X\0: a\r\n" + LENGTH,
-        "no colon": POST + b"nonsense\r\n" + LENGTH,
-        "no name": POST + b": a\r\n" + LENGTH,
-    }
-    for name, head in heads.items():
+    for name, head in HEADS.items():
         yield Stream(name, (head + b"\r\n" + BODY + GET,), BAD, ends=True)
-    lines = [
-        *(b"GET /livez\r\n", b"GET /livez HTTP/2.0\r\n", b"GET /livez HTTP/1.2\r\n", b"GET /livez HTTP/9.9\r\n"),
-        *(b"PRI * HTTP/2.0\r\n", b"FOO /livez HTTP/1.1\r\n", b"get /livez HTTP/1.1\r\n", b"GET  HTTP/1.1\r\n"),
-        *(b"CONNECT x:443 HTTP/1.1\r\n", b"GET ?a HTTP/1.1\r\n", b"GET /\xff HTTP/1.1\r\n", b"GET /a b HTTP/1.1\r\n"),
-        *(
-            b"GET /\0 HTTP/1.1\r\n",
-            b"GET /livez HTTP/1.1\n",
-            b"GET /livez HTTP/1.1 \r\n",
-            b"\x16\x03\x01\x02\0\x01\0\x01",
-        ),
-        *(b"GET\t/livez\tHTTP/1.1\r\n", b"GET /livez HTTQ/1.1\r\n", b"HTTP/1.1 200 OK\r\n", b"A" * 5000),
-    ]
-    for line in lines:
+    for line in LINES:
         yield Stream(f"{line[:40]!r}", (line + HOST + b"\r\n",), BAD, ends=True)
-    bodies = [
-        *(
-            b"zz\r\nab\r\n",
-            b"-1\r\n",
-            b"+5\r\nhello\r\n",
-            b"0x5\r\nhello\r\n",
-            b"5\nhello\n",
-            b"5\r\nhelloX\r\n0\r\n\r\n",
-        ),
-        *(b"f" * 17 + b"\r\n", b"5 \x0b\r\nhello\r\n", b"\r\n5\r\nhello", b"5;" + b"a" * 500_000, b"\0\r\n"),
-        b"5\r\nhello\r\n0\r\n" + b"X: y\r\n" * 1000 + b"\r\n",
-        b"5\r\nhello\r\n0\r\nX: " + b"y" * 500_000,
-        chunked(b"x" * 60_000, 1),
-    ]
-    for body in bodies:
+    for body in BODIES:
         yield Stream(f"chunk {body[:20]!r}", (POST + CHUNKED + b"\r\n" + body,), BAD, ends=True)
     big = frozenset({431})
     for size in (40_000, 300_000, 2_000_000):
