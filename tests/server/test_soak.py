@@ -14,7 +14,7 @@ from tests.server.corpora.protocols import protocol_cases
 REQUESTS = int(os.environ.get("MMM_SOAK", "2000"))
 WARM_UP = 10_000
 # The allocator gives every thread a heap of its own, and these fill slowly: with two of them (MALLOC_ARENA_MAX=2)
-# memory is flat to 2 MiB from 8,000 requests on. A leak of one small picture per request would be over this in a minute.
+# memory is flat to 2 MiB from 8,000 requests on. A leak of one small picture per request would be over this soon.
 MAX_GROWTH = 96 * MEBIBYTE
 IDLE_SECONDS = 3.0
 IDLE_SHARE = 0.05  # 0.3 % was measured; the clock of the kernel counts in steps of 10 ms

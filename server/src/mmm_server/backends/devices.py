@@ -9,7 +9,7 @@ from mmm_server.backends.base import Device, Wishes
 from mmm_server.errors import AcceleratorUnavailable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-WORTH_COMPARING_SECONDS = 0.25  # larger models are always faster with every thread
+WORTH_COMPARING_SECONDS = 0.05  # for a batch: larger models are faster with every thread, decoding is nothing to them
 WORTH_THE_THREADS = 1.2  # the speed-up below which a single thread is the better neighbour
 BFLOAT16_SINCE = (8, 0)  # compute capability of Ampere
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and of Arm, as the kernel names them
