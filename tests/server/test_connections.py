@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import random
 import select
 import socket
@@ -168,3 +169,19 @@ def test_hanging_clients_do_not_hold_the_end(hanging: ServerProcess) -> None:
     hanging.signal()
     assert hanging.wait_exit(10) == 0
     assert time.monotonic() - began < 4
+
+
+def test_a_broken_message_behind_a_good_one_ends_the_connection(start_fake: Start) -> None:
+    server = start_fake(MMM_DRAIN_DELAY_SECONDS=0).wait_ready()
+    body = json.dumps(BODY).encode()
+    good = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
+    with connect(server) as connection:
+        connection.sendall(good + HEAD + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n")
+        answer = connection.recv(12)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"x")  # a stray byte keeps nothing open
+        rest = rest_of(connection)
+    assert answer == b"HTTP/1.1 200"
+    assert b"HTTP/1.1" not in rest
+    server.signal()
+    assert server.wait_exit(10) == 0

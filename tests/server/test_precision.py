@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from mmm_server.backends.base import Device, Wishes
+from mmm_server.backends.base import Device, Kind, Wishes
 from mmm_server.backends.clip import LEAST_COSINE, load
 from mmm_server.backends.devices import WORTH_REDUCING, choose_dtype
 from mmm_server.backends.patches import FoldedEmbeddings
+from mmm_server.backends.pixels import samples
 from mmm_server.backends.quantize import Int8Linear, quantize_linears
 from mmm_server.errors import ModelLoadFailed
 from tests.server.models import write_clip, write_siglip
@@ -44,6 +45,31 @@ def test_answers_agree_with_the_reference(model: tuple[Path, str], dtype: str, q
     texts = np.concatenate([backend.launch([one])() for one in backend.prepare_texts(LABELS)])
     wanted = reference.probabilities(SEEN, LABELS, sigmoid=architecture == "SiglipModel")
     np.testing.assert_allclose(backend.finish(ours, texts), wanted, atol=0.05)
+
+
+def test_eight_bits_stay_eight_bits_in_the_recorded_program(model: tuple[Path, str]) -> None:
+    backend = load(*model, Wishes(quantization="int8"))
+    program = backend._programs[Kind.IMAGE]
+    assert isinstance(program, torch.jit.ScriptModule)
+    kept = [*program.buffers(), *program.parameters()]
+    linears = sum(one.weight.numel() for one in backend._model.modules() if isinstance(one, Int8Linear))
+    assert sum(tensor.numel() for tensor in kept if tensor.dtype == torch.int8) == linears > 0
+    constants = [node for node in program.inlined_graph.nodes() if node.kind() == "prim::Constant"]
+    tensors = [node.t("value") for node in constants if node.hasAttribute("value") and node.kindOf("value") == "t"]
+    largest = max((tensor.numel() for tensor in tensors), default=0)
+    assert largest < 1000, "nothing that was computed from weights is stored beside them"
+
+
+@pytest.mark.parametrize("tower", ["text_model", "vision_model"])
+def test_the_gate_looks_at_both_towers(model: tuple[Path, str], tower: str) -> None:
+    backend = load(*model, Wishes())
+    items = [*map(backend.prepare_image, samples()), *backend._texts.samples()]
+    before = np.concatenate([backend.launch([item])() for item in items])
+    assert backend.agreement(before) > 0.9999
+    with torch.no_grad():
+        for parameter in getattr(backend._model, tower).parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(3)))
+    assert backend.agreement(before) < LEAST_COSINE
 
 
 def test_every_batch_size_and_length_gives_the_same_vectors(model: tuple[Path, str]) -> None:

@@ -4,6 +4,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -59,6 +60,12 @@ def embed(server: ServerProcess, *seeds: int) -> list[list[float]]:
     return [one["embedding"] for one in answer.json()["embeddings"]]
 
 
+def shared_with(other: RedisServer, digit: str = "a") -> dict[str, str]:
+    """The environment of a server of one model that keeps its vectors there."""
+    cache = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": other.url}
+    return {**cache, "MMM_MODEL_DIGEST": "sha256:" + digit * 64}
+
+
 def computed(server: ServerProcess) -> float:
     return server.metric("mmm_batch_size_sum")
 
@@ -79,9 +86,7 @@ def test_in_memory_an_image_is_computed_once(start_fake: Start) -> None:
 
 
 def test_replicas_share_a_redis(start_fake: Start, redis_server: RedisServer) -> None:
-    shared = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": redis_server.url}
-    digest = {"MMM_MODEL_DIGEST": "sha256:" + "a" * 64}
-    one, other = (start_fake(**shared, **digest).wait_ready() for _ in range(2))
+    one, other = (start_fake(**shared_with(redis_server)).wait_ready() for _ in range(2))
     first = embed(one, 1, 2)
     with redis.Redis(port=redis_server.port) as client:
         wait_for(lambda: client.dbsize() == 2, 10, "written behind the answer")
@@ -91,16 +96,14 @@ def test_replicas_share_a_redis(start_fake: Start, redis_server: RedisServer) ->
 
 
 def test_another_model_never_gets_the_vectors(start_fake: Start, redis_server: RedisServer) -> None:
-    shared = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": redis_server.url}
-    servers = [start_fake(**shared, MMM_MODEL_DIGEST="sha256:" + digit * 64).wait_ready() for digit in "ab"]
+    servers = [start_fake(**shared_with(redis_server, digit)).wait_ready() for digit in "ab"]
     for server in servers:
         embed(server, 1)
         assert computed(server) == 1
 
 
 def test_what_others_wrote_is_not_taken_for_a_vector(start_fake: Start, redis_server: RedisServer) -> None:
-    shared = {"MMM_RESULT_CACHE": "redis", "MMM_RESULT_CACHE_URL": redis_server.url}
-    server = start_fake(**shared).wait_ready()
+    server = start_fake(**shared_with(redis_server)).wait_ready()
     first = embed(server, 1)
     with redis.Redis(port=redis_server.port) as client:
         wait_for(lambda: client.dbsize() == 1, 10, "written behind the answer")
@@ -111,7 +114,7 @@ def test_what_others_wrote_is_not_taken_for_a_vector(start_fake: Start, redis_se
 
 
 def test_a_redis_that_is_gone_costs_no_answer(start_fake: Start, redis_server: RedisServer) -> None:
-    server = start_fake(MMM_RESULT_CACHE="redis", MMM_RESULT_CACHE_URL=redis_server.url).wait_ready()
+    server = start_fake(**shared_with(redis_server)).wait_ready()
     first = embed(server, 1)
     redis_server.stop()
     assert embed(server, 1) == first
@@ -126,10 +129,22 @@ def test_a_redis_that_is_gone_costs_no_answer(start_fake: Start, redis_server: R
     wait_for(used_again, 30, "the cache is used again")
 
 
-def test_a_cache_without_an_address_is_refused_at_the_start(start_fake: Start) -> None:
-    server = start_fake(MMM_RESULT_CACHE="redis")
+def test_a_burst_of_questions_keeps_the_cache(start_fake: Start, redis_server: RedisServer) -> None:
+    server = start_fake(**shared_with(redis_server)).wait_ready()
+    with ThreadPoolExecutor(150) as clients:
+        list(clients.map(lambda seed: embed(server, seed % 5), range(600)))
+    assert server.log_line("the result cache does not answer") is None
+    assert computed(server) < 150
+
+
+@pytest.mark.parametrize("missing", ["MMM_RESULT_CACHE_URL", "MMM_MODEL_DIGEST"])
+def test_a_cache_without_an_address_or_a_model_is_refused_at_the_start(start_fake: Start, missing: str) -> None:
+    complete = {"MMM_RESULT_CACHE_URL": "redis://127.0.0.1:1/0", "MMM_MODEL_DIGEST": "sha256:" + "a" * 64}
+    server = start_fake(
+        MMM_RESULT_CACHE="redis", **{name: value for name, value in complete.items() if name != missing}
+    )
     assert server.wait_exit() == 2
-    assert "MMM_RESULT_CACHE_URL" in server.termination()["message"]
+    assert missing in server.termination()["message"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,9 @@ TUNABLE = (
     *("compile", "exact", "decode_threads", "request_timeout_seconds", "text_cache_items"),
     *("result_cache", "result_cache_bytes", "result_cache_url", "result_cache_seconds"),
     *("max_queue_items", "max_body_bytes", "max_inflight_bytes", "max_image_pixels"),
-    *("max_labels", "max_text_tokens", "max_items"),
+    *("max_labels", "max_text_tokens", "max_items", "max_json_depth", "max_json_values"),
+    *("max_connections", "max_connections_per_peer", "max_head_bytes", "max_head_fields"),
+    *("head_timeout_seconds", "body_stall_seconds", "write_stall_seconds", "keep_alive_seconds"),
 )
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port, for tests and by hand
@@ -120,6 +122,8 @@ def load_settings(**overrides: object) -> Settings:
         raise BadSettings(_sentence(invalid)) from None
     if settings.result_cache == "redis" and not settings.result_cache_url:
         raise BadSettings("MMM_RESULT_CACHE_URL is not set: it says where the Redis is (redis://host:6379/0).")
+    if settings.result_cache == "redis" and settings.model_digest is None:
+        raise BadSettings("MMM_MODEL_DIGEST is not set: a Redis that others use must know whose vectors it keeps.")
     if settings.model_dir is None and settings.model_digest is None:
         raise BadSettings("MMM_MODEL_DIGEST is not set: it names the model version to serve (or use --model DIR).")
     return settings

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from mmm_server.backends.base import Kind, Prepared
 from mmm_server.engine.admission import Admission, CostModel
-from mmm_server.errors import Overloaded
+from mmm_server.errors import DeadlinePassed, Overloaded
 
 PATIENT = 1e6
 IMAGE = Prepared(Kind.IMAGE, 0, np.zeros(1, dtype=np.float32))
@@ -48,6 +48,11 @@ def test_a_request_that_cannot_wait_is_refused_earlier() -> None:
     admission.admit({Kind.IMAGE: 20}, PATIENT)
     with pytest.raises(Overloaded):
         admission.admit({Kind.IMAGE: 1}, 1.0)
+
+
+def test_a_request_whose_time_is_over_is_told_so_and_not_that_the_queue_is_long() -> None:
+    with pytest.raises(DeadlinePassed):
+        Admission(max_items=10, max_seconds=2.0).admit({Kind.IMAGE: 1}, -0.01)
 
 
 def test_items_are_bounded_whatever_the_time() -> None:

@@ -89,6 +89,14 @@ def test_company_is_waited_for_where_it_was_seen(count: int, seen: Seen | None, 
     assert patience(count, 8, seen, idle) == pytest.approx(wanted)
 
 
+def test_nobody_waits_where_another_shape_could_be_computed() -> None:
+    first = make_item("a")
+    waiting = waiting_of(first, make_item("b"))
+    assert waiting.only() == (first.prepared, 2)
+    waiting.add([make_item("text", kind=Kind.TEXT, bucket=8)])
+    assert waiting.only() is None
+
+
 def test_a_full_batch_waits_for_nobody() -> None:
     assert patience(3, 3, Seen(0.1, 30), 0.0) == 0.0
 

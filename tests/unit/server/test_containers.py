@@ -133,6 +133,21 @@ def test_endless_scans_are_refused() -> None:
         decode_image(encoded[:-2] + encoded[scan:-2] * 200 + encoded[-2:], BUDGET)
 
 
+def test_what_a_phone_puts_behind_the_image_is_not_looked_at() -> None:
+    film = np.random.default_rng(5).integers(0, 256, 8_000_000, dtype=np.uint8).tobytes()
+    encoded = encode(picture(), "JPEG")
+    assert film.count(b"\xff\xda") > 100
+    np.testing.assert_array_equal(decode_image(encoded + film, BUDGET), decode_image(encoded, BUDGET))
+
+
+def test_an_end_within_a_comment_hides_no_scans() -> None:
+    encoded = encode(picture(), "JPEG")
+    scan = encoded.index(b"\xff\xda")
+    comment = b"\xff\xfe\x00\x04\xff\xd9"
+    with pytest.raises(Unprocessable, match="scans"):
+        decode_image(encoded[:-2] + comment + encoded[scan:-2] * 200 + encoded[-2:], BUDGET)
+
+
 def test_a_large_run_length_encoded_bitmap_is_refused() -> None:
     def rle(width: int, height: int, content: bytes) -> bytes:
         header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(content), 0, 0, 256, 0)

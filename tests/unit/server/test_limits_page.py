@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from mmm_server.settings import PREFIX, Settings
+from mmm_server.settings import PREFIX, TUNABLE, Settings
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs/limits.md").read_text()
 
@@ -25,3 +25,9 @@ def test_the_defaults_on_the_page_are_those_of_the_settings() -> None:
 def _rows() -> list[tuple[str, float]]:
     rows = re.findall(r"^\| `(MMM_[A-Z_]+)` \| ([0-9][0-9,]*)( MiB)?", PAGE, re.M)
     return [(name, int(number.replace(",", "")) * (2**20 if unit else 1)) for name, number, unit in rows]
+
+
+def test_every_limit_of_the_page_can_be_set_by_a_model_owner() -> None:
+    named = {name.lower() for name in re.findall(r"MMM_([A-Z_]+)`", PAGE)}
+    assert len(named) > 15
+    assert named <= set(TUNABLE)

@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 
 TASKS = (Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING, Task.ZERO_SHOT_IMAGE_CLASSIFICATION)
 TEXT_BUCKETS = (8, 16, 32, 64)
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)  # of compiled programs, which know no others
 BATCH_ON_CPU = 8  # saturates the cores; more only adds latency
 BATCH_ON_CUDA = 32
 LEAST_COSINE = 0.99  # between an answer and the reference's own in float32
@@ -64,11 +63,11 @@ def _load(directory: Path, architecture: str, wishes: Wishes, device: Device) ->
     """Loads in full precision, reduces as wished, and serves it only if the answers still agree."""
     processor, tokenizer = load_processors(directory)
     model = load_weights(directory, architecture, torch.float32)
-    reference = _reference(model, processor, architecture)
+    texts = TextPreparation(tokenizer, _buckets(model, architecture, wishes.max_text_tokens))
+    reference = _reference(model, processor, texts, architecture)
     parameters = sum(one.numel() for one in model.parameters())
     dtype = choose_dtype(wishes.dtype, device, parameters)
     images = ImagePreparation(processor)
-    texts = TextPreparation(tokenizer, _buckets(model, architecture, wishes.max_text_tokens))
     _reduce(model, images, dtype, wishes.quantization, device)
     reported = replace(device, dtype="int8" if wishes.quantization == "int8" else dtype)
     encoder = DualEncoder(Parts(architecture, model, images, texts, reported), DTYPES[dtype], wishes)
@@ -105,14 +104,15 @@ class DualEncoder:
         self._bias = self._model.logit_bias.item() if self._sigmoid else 0.0
         self.device = parts.device
         plan, compiles = self._images.plan, wishes.compile != "none"
+        default = BATCH_ON_CPU if parts.device.kind == "cpu" else BATCH_ON_CUDA
         self.capabilities = Capabilities(
             architecture=parts.architecture,
             tasks=TASKS,
             dimensions=self._dimensions(),
             max_text_tokens=self._texts.buckets[-1],
             image_edge=None if plan is None or wishes.exact else plan.longest_need,
-            default_batch_size=BATCH_ON_CPU if parts.device.kind == "cpu" else BATCH_ON_CUDA,
-            batch_sizes=BATCH_SIZES if compiles else (),
+            default_batch_size=default,
+            batch_sizes=_batch_sizes(wishes.max_batch_size or default) if compiles else (),
             overlaps=parts.device.kind == "cuda",
         )
         if plan is not None and not self._folded:
@@ -154,14 +154,16 @@ class DualEncoder:
         return [image, *(self._texts.example(bucket) for bucket in self._texts.buckets)]
 
     def agreement(self, reference: NDArray[np.float32]) -> float:
-        """The worst cosine between our vectors of the sample images and those of the reference."""
-        ours = np.concatenate([self.launch([self.prepare_image(sample)])() for sample in samples()])
+        """The worst cosine between our vectors of the sample images and texts and those of the reference."""
+        items = [*(self.prepare_image(sample) for sample in samples()), *self._texts.samples()]
+        ours = np.concatenate([self.launch([item])() for item in items])
         return float((ours * reference).sum(axis=1).min())
 
     def _make_programs(self, compile_mode: str) -> dict[Kind, Program]:
         image, text = Tower(self._encode_images, self._model), Tower(self._encode_texts, self._model)
         pictures = [self._example_stack(self.examples()[:1] * count) for count in (2, 3)]
-        words = [self._example_stack([self._texts.example(bucket)] * 2) for bucket in self._texts.buckets]
+        lengths = [self._texts.example(bucket) for bucket in self._texts.buckets]
+        words = [self._example_stack([text] * count) for text in lengths for count in (2, 3)]
         return {
             Kind.IMAGE: recorded(image, pictures) if compile_mode == "none" else compiled(image, compile_mode),
             Kind.TEXT: recorded(text, words),
@@ -186,12 +188,14 @@ class DualEncoder:
         return int(config.text_config.projection_size if self._sigmoid else config.projection_dim)
 
 
-def _reference(model: Any, processor: Any, architecture: str) -> NDArray[np.float32]:
-    """The vectors of the sample images as transformers itself computes them, in float32 on the processor."""
+def _reference(model: Any, processor: Any, texts: TextPreparation, architecture: str) -> NDArray[np.float32]:
+    """The vectors of the sample images and texts as transformers computes them, in float32 on the processor."""
     try:
         with torch.inference_mode():
             pixels = [torch.from_numpy(reference_pixels(processor, sample))[None] for sample in samples()]
             rows = [model.get_image_features(pixel_values=one).pooler_output for one in pixels]
+            ids = [torch.from_numpy(item.values)[None] for item in texts.samples()]
+            rows += [model.get_text_features(input_ids=one).pooler_output for one in ids]
             return np.asarray(torch.nn.functional.normalize(torch.cat(rows), dim=-1).numpy(), dtype=np.float32)
     except MemoryError:
         raise
@@ -224,6 +228,11 @@ def _normalisation(plan: Any, device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Rescaling and normalisation as one multiplication and one addition per channel."""
     mean, std = (torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (plan.mean, plan.std))
     return plan.scale / std, -mean / std
+
+
+def _batch_sizes(most: int) -> tuple[int, ...]:
+    """The sizes of compiled programs, which know no others: powers of two, and the largest."""
+    return (*(2**power for power in range(most.bit_length()) if 2**power < most), most)
 
 
 def _buckets(model: Any, architecture: str, wished: int | None) -> tuple[int, ...]:

@@ -15,6 +15,11 @@ from mmm_server.logs import fields
 
 log = logging.getLogger(__name__)
 
+WORDS = (
+    "a photo of two red bicycles, leaning against the wall of an old bakery on a rainy morning in november; behind the "
+    "window a woman in a blue apron arranges loaves of bread, and a small dog waits at the door while people with "
+    "umbrellas hurry past a yellow tram that has just stopped in front of the station"
+)
 MAX_ASPECT = 50  # for processors without a plan, which resize all of an image before they crop
 
 
@@ -49,6 +54,12 @@ class TextPreparation:
     def count(self, texts: Sequence[str]) -> int:
         """How many tokens the texts have together, padding aside."""
         return sum(map(len, self._tokenize(texts)))
+
+    def samples(self) -> list[Prepared]:
+        """Texts of every length, each with other words, to compare answers with."""
+        rows = [self._tokenize([WORDS[:length]])[0] for length in range(1, len(WORDS), 7)]
+        found = {(item := self._pad(row)).bucket: item for row in rows if len(row) <= self.buckets[-1]}
+        return list(found.values())
 
     def example(self, bucket: int) -> Prepared:
         """A text of one bucket."""

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from mmm_server.backends.base import Matrix, Result
 from mmm_server.errors import DeviceOutOfMemory, InternalError
 
-# What torch says when the host's memory is exhausted: an ordinary RuntimeError.
+# A recorded program, and torch's allocator on the host, say these with an ordinary RuntimeError.
 HOST_MEMORY = "can't allocate memory"
+DEVICE_MEMORY = "CUDA out of memory"
+DEAD_DEVICE = "CUDA error"
 
 
 def staged(values: Sequence[NDArray[np.generic]], device: str) -> torch.Tensor:
@@ -31,7 +33,7 @@ def launched(vectors: torch.Tensor, count: int) -> Result:
         return lambda: matrix
     host = torch.empty((count, vectors.shape[1]), dtype=torch.float32, pin_memory=True)
     host.copy_(vectors[:count], non_blocking=True)
-    done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    done = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
     done.record()
 
     def result() -> Matrix:
@@ -52,9 +54,13 @@ def failures_in_words() -> Iterator[None]:
         raise DeviceOutOfMemory from None
     except MemoryError:
         raise DeviceOutOfMemory from None
-    except torch.AcceleratorError as error:
-        raise InternalError("The accelerator failed and answers nothing until the process is restarted.") from error
     except RuntimeError as error:
-        if HOST_MEMORY in str(error):
+        said = str(error)
+        if HOST_MEMORY in said:
             raise DeviceOutOfMemory from None
+        if DEVICE_MEMORY in said:
+            torch.cuda.empty_cache()
+            raise DeviceOutOfMemory from None
+        if isinstance(error, torch.AcceleratorError) or DEAD_DEVICE in said:
+            raise InternalError("The accelerator failed and answers nothing until the process is restarted.") from error
         raise

@@ -5,5 +5,5 @@
 
 The loop never computes. A batch is whatever is waiting when the device becomes free: a lone request is never delayed,
 and under load batches grow by themselves. Only where more requests were seen a moment ago does the device wait for
-them, for at most a tenth of what the batch takes.
+them, for at most a tenth of what the last batch took.
 """

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mmm_server.backends.base import Kind, Prepared
-from mmm_server.errors import Overloaded
+from mmm_server.errors import DeadlinePassed, Overloaded
 
 FORGET = 0.95  # the weight of the past at every observation: about the last twenty batches count
 LEAST_RETRY_SECONDS = 1.0
@@ -102,7 +102,9 @@ class Admission:
         return max(computing, decoding)
 
     def check_wait(self, patience: float) -> float:
-        """The estimated wait, or Overloaded if it is longer than allowed or than the request's own `patience`."""
+        """The estimated wait; Overloaded if it is longer than allowed or than the request's own `patience`."""
+        if patience <= 0.0:
+            raise DeadlinePassed("The deadline passed before the request could be admitted.")
         wait = self.estimated_wait()
         bound = min(self.max_seconds, patience)
         if wait > bound:

@@ -72,11 +72,12 @@ class Waiting:
                 return Choice(batch, dropped)
         return Choice([], dropped)
 
-    def head(self) -> tuple[Prepared, int] | None:
-        """An item of the queue whose turn it is, and how many wait there."""
-        for queue in self._queues.values():
-            return queue[0].prepared, len(queue)
-        return None
+    def only(self) -> tuple[Prepared, int] | None:
+        """An item of the one queue in which items wait, and how many they are; None for no queue or several."""
+        if len(self._queues) != 1:
+            return None
+        queue = next(iter(self._queues.values()))
+        return queue[0].prepared, len(queue)
 
     def count(self, shape: Shape) -> int:
         """How many items of a shape wait."""
@@ -112,7 +113,7 @@ def patience(count: int, capacity: int, seen: Seen | None, idle: float) -> float
 
     Clients that were answered together ask again together, a moment later. A device that does not wait that moment
     falls into taking half of them in turn, which costs the fixed part of a batch twice. It waits only as long as fewer
-    are there than were seen last, and never longer than a tenth of what the batch will take: a lone client never waits.
+    are there than were seen last, and never longer than a tenth of what the last batch took: a lone client never waits.
     """
     if seen is None or count >= min(capacity, seen.items):
         return 0.0

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes that take so long to hash that the event loop should not do it
 REDIS_SECONDS = 0.1  # a cache that is slower than computing is none
+CONNECTIONS = 16  # a burst waits for one of them instead of opening more
 PAUSE_SECONDS = 5.0  # how long a cache that failed is left alone
 
 
@@ -43,6 +44,7 @@ class VectorCache:
 
     def put(self, key: str, vector: Vector) -> None:
         """Remembers a vector and forgets those that were unused for longest."""
+        vector = vector.copy()  # a row of a batch would keep all of the batch
         known = self._vectors.pop(key, None)
         self._bytes += vector.nbytes - (0 if known is None else known.nbytes)
         self._vectors[key] = vector
@@ -86,12 +88,12 @@ class RedisResults:
     """In a Redis that all replicas share; one that fails or is slow is left alone for a while and costs nothing."""
 
     def __init__(self, url: str, ttl_seconds: int) -> None:
-        from redis.asyncio import Redis
+        from redis.asyncio import BlockingConnectionPool, Redis
 
-        self._redis = Redis.from_url(url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        bounds = {"socket_timeout": REDIS_SECONDS, "socket_connect_timeout": REDIS_SECONDS, "timeout": REDIS_SECONDS}
+        self._redis = Redis(connection_pool=BlockingConnectionPool.from_url(url, max_connections=CONNECTIONS, **bounds))
         self._ttl = ttl_seconds
         self._paused_until = 0.0
-        self.failures = 0
 
     async def get(self, keys: Sequence[str], dimensions: int) -> dict[str, Vector]:
         """The known vectors; a value of another length is none of ours."""
@@ -122,7 +124,6 @@ class RedisResults:
             self._pause(error)
 
     def _pause(self, error: Exception) -> None:
-        self.failures += 1
         self._paused_until = time.monotonic() + PAUSE_SECONDS
         log.warning("the result cache does not answer", extra=fields(error=type(error).__name__, pause=PAUSE_SECONDS))
 

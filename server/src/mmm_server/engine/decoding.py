@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mmm_server.backends.base import Backend, Prepared, Vector
 from mmm_server.engine.ticket import Item, Ticket
-from mmm_server.errors import Refused
+from mmm_server.errors import InferenceFailed, NotReady, Refused
 from mmm_server.limits import Limits
 from mmm_server.logs import fields
 from mmm_server.media.image import decode_image
@@ -47,7 +47,7 @@ class DecodePool:
             picture = decode_image(encoded, self._limits.image_pixels, backend.capabilities.image_edge)
             return [backend.prepare_image(picture)]
 
-        self._pool.submit(self._run, ticket, [future], work)
+        self._submit(ticket, [future], work)
 
     def prepare_texts(
         self, backend: Backend, ticket: Ticket, texts: Sequence[str], futures: Sequence[asyncio.Future[Vector]]
@@ -57,7 +57,16 @@ class DecodePool:
         def work() -> list[Prepared]:
             return backend.prepare_texts([check_text(text, self._limits.text_chars) for text in texts])
 
-        self._pool.submit(self._run, ticket, futures, work)
+        self._submit(ticket, futures, work)
+
+    def _submit(
+        self, ticket: Ticket, futures: Sequence[asyncio.Future[Vector]], work: Callable[[], list[Prepared]]
+    ) -> None:
+        try:
+            self._pool.submit(self._run, ticket, futures, work)
+        except RuntimeError:  # the pool is closed: the drain is over, and this body came too late
+            late = NotReady("The server is going away.", retry_after=1.0)
+            self._finished(Decoded(ticket, futures, [], late, 0.0))
 
     def close(self) -> None:
         """Forgets what has not begun."""
@@ -72,8 +81,8 @@ class DecodePool:
         try:
             if ticket.wanted(started):
                 prepared = work()
-        except Exception as error:
-            failure = error
+        except BaseException as error:
+            failure = error if isinstance(error, Exception) else InferenceFailed("The input could not be prepared.")
             if not isinstance(error, Refused):
                 log.error("an input could not be prepared", exc_info=True, extra=fields(request_id=ticket.request_id))
         now = time.monotonic()

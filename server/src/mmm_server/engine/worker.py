@@ -142,7 +142,9 @@ class InferenceThread(threading.Thread):
             capacity = self._limits.capacity(example)
             fixed = backend.capabilities.batch_sizes if example.kind is Kind.IMAGE else ()
             for size in sorted({1, capacity, *(size for size in fixed if size < capacity)}):
-                self._warm(backend, example, size)
+                # A compiled program is recorded as a graph when it runs again, which must not be a request.
+                for _ in range(3 if fixed else 1):
+                    self._warm(backend, example, size)
 
     def _warm(self, backend: Backend, example: Prepared, size: int) -> None:
         try:
@@ -191,11 +193,11 @@ class InferenceThread(threading.Thread):
         return True
 
     def _pause(self, backend: Backend) -> float:
-        """How long to wait for company; a device with a batch of its own to compute is never waited for."""
-        head = self._waiting.head()
-        if head is None or backend.capabilities.overlaps or self._closed:
+        """How long to wait for company: not where another shape could be computed or a batch is computed anyway."""
+        alone = self._waiting.only()
+        if alone is None or backend.capabilities.overlaps or self._closed:
             return 0.0
-        example, count = head
+        example, count = alone
         idle = time.monotonic() - self._device_free
         return patience(count, self._limits.capacity(example), self._seen.get(example.shape), idle)
 

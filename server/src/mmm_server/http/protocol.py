@@ -93,9 +93,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feeds the parser and watches what becomes of it."""
-        self._unset_keepalive_if_required()
         if self._deaf:
             return
+        self._unset_keepalive_if_required()
         if self.phase is IDLE:
             self._enter(HEAD)
         self._barren += len(data)
@@ -217,12 +217,14 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Notes that a request was answered."""
+        last = not self.pipeline
         super().on_response_complete()
+        if self._deaf and last:  # the newest message may be one that broke off and is never answered
+            self.transport.close()
+            return
         if not self.cycle.response_complete:
             return
-        if self._deaf:
-            self.transport.close()
-        elif self.phase is ANSWER:
+        if self.phase is ANSWER:
             self._enter(IDLE)
         elif self.phase is BODY:
             self._enter(LINGER)

@@ -1,5 +1,7 @@
 """JPEG: the segments that say how to read the pixels, and everything from the first scan on."""
 
+import re
+
 from mmm_server.errors import Unprocessable
 from mmm_server.media.encoded import Encoded, damaged
 from mmm_server.media.exif import PREFIX, orientation_of
@@ -7,6 +9,7 @@ from mmm_server.media.exif import PREFIX, orientation_of
 MAGIC = b"\xff\xd8\xff"
 MAX_SEGMENTS = 4096
 MAX_SCANS = 100  # a progressive file has about ten; each one makes the decoder visit every block again
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # within a scan all others are data, stuffing or restarts
 ALONE = {0x01, *range(0xD0, 0xD8)}  # markers without a length
 FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 EXIF, SCAN, END = 0xE1, 0xDA, 0xD9
@@ -22,8 +25,9 @@ def read_jpeg(encoded: bytes) -> Encoded:
         if marker == SCAN:
             if size is None:
                 break
-            _check_scans(encoded, start)
-            content = encoded if sum(map(len, kept)) == start else b"".join([*kept, encoded[start:]])
+            finish = _end_of_image(encoded, start)
+            whole = finish == len(encoded) and sum(map(len, kept)) == start
+            content = encoded if whole else b"".join([*kept, encoded[start:finish]])
             return Encoded("JPEG", content, *size, orientation or 1)
         if marker in FRAMES:
             if size is not None or end - start < 10:
@@ -55,6 +59,17 @@ def _segment(encoded: bytes, at: int) -> tuple[int, int, int]:
     return marker, start, end
 
 
-def _check_scans(encoded: bytes, start: int) -> None:
-    if encoded.count(b"\xff\xda", start) > MAX_SCANS:
-        raise Unprocessable(f"The JPEG image has more than {MAX_SCANS} scans.")
+def _end_of_image(encoded: bytes, start: int) -> int:
+    """Where the image ends whose first scan begins at `start`: phones put a film or a second picture behind it."""
+    scans, at = 0, start
+    while (found := MARKER.search(encoded, at)) is not None:
+        marker, at = encoded[found.start() + 1], found.end()
+        if marker == END:
+            return at
+        if marker == SCAN:
+            scans += 1
+            if scans > MAX_SCANS:
+                raise Unprocessable(f"The JPEG image has more than {MAX_SCANS} scans.")
+        if marker not in ALONE:
+            at += int.from_bytes(encoded[at : at + 2])
+    return len(encoded)

@@ -17,6 +17,7 @@ from mmm_server.http.oip.call import IMAGE_EMBEDS, OUTPUTS, PROBABILITIES, TEXT_
 from mmm_server.http.oip.message import HEADER_LENGTH, parse_message
 from mmm_server.http.oip.metadata import check_served
 from mmm_server.http.reply import JSON, Reply
+from mmm_server.http.strict_json import JsonLimits
 from mmm_server.tasks import Task, name_all
 
 BINARY = (b"content-type", b"application/octet-stream")
@@ -66,7 +67,9 @@ class Infer:
         return await compressed(_write(head, call, answer), scope)
 
     def _parse(self, body: bytes, header_length: str | None) -> InferenceCall:
-        return read_call(parse_message(body, header_length), self._engine.limits, self._engine.tasks)
+        limits = self._engine.limits
+        message = parse_message(body, header_length, JsonLimits(limits.json_depth, limits.json_values))
+        return read_call(message, limits, self._engine.tasks)
 
 
 def _check_offered(engine: Engine, names: set[str]) -> None:

@@ -5,13 +5,13 @@ order of the inputs, little-endian, with `binary_data_size` in its parameters.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmm_server.errors import Invalid, Malformed
-from mmm_server.http.strict_json import JsonLimits, parse_json
+from mmm_server.http.strict_json import DEFAULT, JsonLimits, parse_json
 
 HEADER_LENGTH = b"inference-header-content-length"
-TENSORS = JsonLimits(values=1_000_000)  # raw pixels may come as numbers
+TENSOR_VALUES = 1_000_000  # raw pixels may come as numbers
 MAX_INPUTS = 16
 
 
@@ -34,10 +34,10 @@ class Message:
     tensors: tuple[Tensor, ...]
 
 
-def parse_message(body: bytes, header_length: str | None) -> Message:
+def parse_message(body: bytes, header_length: str | None, limits: JsonLimits = DEFAULT) -> Message:
     """The message of a body; Malformed or Invalid with a sentence that says what is wrong."""
     header, rest = _split(body, header_length)
-    document = parse_json(header, TENSORS)
+    document = parse_json(header, replace(limits, values=max(limits.values, TENSOR_VALUES)))
     if not isinstance(document, dict):
         raise Invalid("The request must be a JSON object.")
     inputs = objects_of(document, "inputs")

@@ -16,6 +16,7 @@ from mmm_server.http.exchange import header_of
 from mmm_server.http.openai.models import check_model
 from mmm_server.http.openai.request import EmbeddingsCall, parse_embeddings
 from mmm_server.http.reply import Reply, json_reply
+from mmm_server.http.strict_json import JsonLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,11 @@ class EmbeddingsHandler:
 
     async def read(self, scope: Scope, body: bytes) -> EmbeddingsCall:
         """The call, for the model that is served; large bodies are parsed in a thread."""
-        call = await asyncio.to_thread(parse_embeddings, body) if len(body) > LARGE else parse_embeddings(body)
+        bounds = JsonLimits(self._engine.limits.json_depth, self._engine.limits.json_values)
+        if len(body) > LARGE:
+            call = await asyncio.to_thread(parse_embeddings, body, bounds)
+        else:
+            call = parse_embeddings(body, bounds)
         check_model(call.model, self._engine.settings)
         _check_dimensions(call, self._engine)
         return call

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from mmm_server.errors import Invalid
 from mmm_server.http.payload import image_bytes
-from mmm_server.http.strict_json import parse_json
+from mmm_server.http.strict_json import DEFAULT, JsonLimits, parse_json
 
 FORMATS = ("float", "base64")
 REMOTE = ("http:", "https:")
@@ -41,9 +41,9 @@ class EmbeddingsCall:
             self.texts.append(item)
 
 
-def parse_embeddings(body: bytes) -> EmbeddingsCall:
+def parse_embeddings(body: bytes, limits: JsonLimits = DEFAULT) -> EmbeddingsCall:
     """The call; Malformed or Invalid, naming the field, otherwise."""
-    document = parse_json(body)
+    document = parse_json(body, limits)
     if not isinstance(document, dict):
         raise Invalid("The request must be a JSON object.")
     model = document.get("model")
