@@ -21,8 +21,8 @@ from mmm_server.logs import fields
 log = logging.getLogger(__name__)
 
 LARGE = 256 * 1024  # bytes that take so long to hash that the event loop should not do it
-REDIS_SECONDS = 0.1  # a cache that is slower than computing is none
-CONNECTIONS = 16  # a burst waits for one of them instead of opening more
+REDIS_SECONDS = 0.5  # a cache that is slower than computing is none; a busy event loop alone takes a tenth of it
+CONNECTIONS = 32  # a burst waits for one of them instead of opening more
 PAUSE_SECONDS = 5.0  # how long a cache that failed is left alone
 
 
