@@ -65,9 +65,11 @@ def settle(objects: Objects, version: str) -> None:
     def settled() -> bool:
         objects.make_pods_ready()
         status = objects.mmm().get("status", {})
-        ready = {item["type"]: item["status"] for item in status.get("conditions", [])}.get("Ready")
+        conditions = {item["type"]: item["status"] for item in status.get("conditions", [])}
         current = (status.get("model", {}).get("current") or {}).get("version")
-        return (ready, current) == ("True", version)
+        # The autoscaler's controller looks every fifteen seconds: when it has looked is not the operator's doing.
+        looked = conditions.get("AutoscalingActive") != "Unknown"
+        return (conditions.get("Ready"), current, looked) == ("True", version, True)
 
     eventually(settled, 60)
 
