@@ -8,7 +8,7 @@ from mmm_server.backends.base import Kind, Prepared, Shape
 from mmm_server.engine.ticket import Item
 
 MAX_TEXTS = 256
-PATIENCE = 0.1  # of the time that such a batch takes: what waiting may cost at most
+PATIENCE = 0.1  # of the time that the last batch took: what waiting may cost at most
 LONGEST_PATIENCE_SECONDS = 0.02
 
 
