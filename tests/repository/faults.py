@@ -16,7 +16,7 @@ class Server:
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def endpoint(self) -> str:
@@ -28,16 +28,16 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for task in self._connections:
+        for task, writer in self._connections.items():
             task.cancel()
+            writer.transport.abort()  # a task that never began has no end in which it would
         await asyncio.gather(*self._connections, return_exceptions=True)
         # A transport that was aborted closes its socket a moment later; the loop may end before.
         for _round in range(3):
             await asyncio.sleep(0)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(self._serve(reader, writer))
-        self._connections.add(task)
+        self._connections[asyncio.ensure_future(self._serve(reader, writer))] = writer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -17,8 +17,9 @@ from tests.repository.conftest import Repository
 from tests.repository.faults import StallingProxy
 from tests.repository.samples import MIB, contents_of
 
-# Replay with MMM_TEST_SEED=<the number in the test's id>.
-SEED = int(os.environ.get("MMM_TEST_SEED", random.SystemRandom().randrange(2**32)))
+# Replay with MMM_TEST_SEED=<the number in the test's id>. The workers of one run draw the same.
+RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+SEED = int(os.environ.get("MMM_TEST_SEED") or random.Random(RUN).randrange(2**32))
 KILLS = 3
 PART = 8 * MIB
 

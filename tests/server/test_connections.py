@@ -5,6 +5,7 @@ import contextlib
 import itertools
 import json
 import random
+import re
 import select
 import socket
 import struct
@@ -22,6 +23,7 @@ from tests.server.pictures import base64_of, jpeg
 BODY = {"images": [base64_of(jpeg(40, 40))]}
 HEAD = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 HALF = HEAD + b'Content-Length: 100\r\n\r\n{"texts": '
+BROKEN = HEAD + b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"
 SLOW = 500
 
 
@@ -69,6 +71,62 @@ async def test_many_slow_clients_take_nothing_from_the_others(start_fake: Start)
     assert set(statuses) == {200}
     assert {(await task)[9:12] for task in slow_ones} == {b"408"}
     assert refused(server, "head-timeout") == SLOW
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 200_000, b"431"),
+        (b"no HTTP at all\r\n\r\n", b"400"),
+        (BROKEN, b"400"),
+        (BROKEN.replace(b"\r\n\r\n", b"\r\n\r\n30d40\r\n" + b"x" * 200_000 + b"\r\n"), b"400"),
+    ],
+    ids=["head too large", "no HTTP", "no chunk", "no chunk after a long one"],
+)
+def test_a_client_that_is_still_sending_gets_the_whole_answer(start_fake: Start, begin: bytes, status: bytes) -> None:
+    server = start_fake().wait_ready()
+    with connect(server) as connection:
+        connection.sendall(begin)
+        for _ in range(20):
+            connection.sendall(b"x" * 1000)
+            time.sleep(0.01)
+        received = b""
+        while piece := connection.recv(65_536):
+            received += piece
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert head[9:12] == status
+        assert json.loads(body)["status"] == int(status)
+
+
+def test_a_client_that_sends_on_for_ever_is_cut_off(start_fake: Start) -> None:
+    server = start_fake().wait_ready()
+    began = time.monotonic()
+    with connect(server) as connection, contextlib.suppress(ConnectionError):
+        connection.sendall(b"no HTTP at all\r\n\r\n")
+        while time.monotonic() < began + 15:
+            connection.sendall(b"x")
+            time.sleep(0.1)
+    assert 3 < time.monotonic() - began < 10
+
+
+def test_a_refused_client_that_waits_to_be_told_to_go_on_is_no_fault_of_the_server(start_fake: Start) -> None:
+    server = start_fake().wait_ready()
+    with connect(server) as connection:
+        connection.sendall(BROKEN.replace(HEAD, HEAD + b"Expect: 100-continue\r\n"))
+        assert rest_of(connection)[9:12] == b"400"
+    metrics = httpx.get(f"{server.operations_url}/metrics").text
+    assert re.findall(r'mmm_requests_total\{code="(.+)",route="/v1/embed"\}', metrics) in ([], ["499"])
+    assert not [line for line in server.log_lines if line["level"] == "ERROR"]
+
+
+@pytest.mark.parametrize("begin", [b"no HTTP at all\r\n\r\n", BROKEN])
+def test_who_was_refused_and_stays_makes_room_for_who_asks(start_fake: Start, begin: bytes) -> None:
+    server = start_fake(MMM_MAX_CONNECTIONS=4).wait_ready()
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connect(server)).sendall(begin)
+        wait_for(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 3, "an answer")
+        assert refused(server, "evicted") >= 1
 
 
 def test_connections_are_bounded_and_the_next_is_told_so(start_fake: Start) -> None:
@@ -185,3 +243,24 @@ def test_a_broken_message_behind_a_good_one_ends_the_connection(start_fake: Star
     assert b"HTTP/1.1" not in rest
     server.signal()
     assert server.wait_exit(10) == 0
+
+
+def test_an_old_connection_is_given_back_with_an_answer(start_fake: Start) -> None:
+    server = start_fake(MMM_CONNECTION_SECONDS="0.5").wait_ready()
+    with httpx.Client(base_url=server.url) as client:
+        assert "connection" not in client.get("/livez").headers
+        wait_for(lambda: client.get("/livez").headers.get("connection") == "close", 5, "the connection is old")
+        assert "connection" not in client.get("/livez").headers
+
+
+def test_requests_that_came_together_are_all_answered_by_an_old_connection(start_fake: Start) -> None:
+    server = start_fake(MMM_CONNECTION_SECONDS="0.3").wait_ready()
+    port = int(server.url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as raw:
+        time.sleep(1.0)  # what is awaited is the age itself
+        raw.sendall(b"GET /livez HTTP/1.1\r\nHost: model\r\n\r\n" * 8)
+        answers = b""
+        while piece := raw.recv(65536):
+            answers += piece
+    assert answers.count(b"HTTP/1.1 200 OK") == 8
+    assert answers.count(b"connection: close") == 1

@@ -13,7 +13,8 @@ NAMES = [value for name, value in vars(metrics).items() if name.isupper() and st
 
 def test_the_status_document_says_what_is_served(clip_server: ServerProcess) -> None:
     status = clip_server.status()
-    assert set(status) == {"state", "model", "device", "loadSeconds", "batchLimit", "queue", "failure", "build"}
+    members = {"state", "model", "device", "loadSeconds", "swap", "batchLimit", "queue", "failure", "build"}
+    assert set(status) == members
     assert status["state"] == "READY"
     assert status["model"] == {
         "name": "clip",

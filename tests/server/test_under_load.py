@@ -26,7 +26,7 @@ async def flood(server: ServerProcess, clients: int, requests: int, **options: o
 
 
 async def test_concurrent_requests_share_batches(start_fake: Start) -> None:
-    server = start_fake(delay_seconds=0.06, MMM_MAX_BATCH_SIZE=8, MMM_MAX_QUEUE_SECONDS=30).wait_ready()
+    server = start_fake(delay_seconds=0.15, MMM_MAX_BATCH_SIZE=8, MMM_MAX_QUEUE_SECONDS=30).wait_ready()
     answers = await flood(server, clients=16, requests=6)
     assert {answer.status_code for answer in answers} == {200}
     items, batches = server.metric("mmm_batch_size_sum"), server.metric("mmm_batch_size_count")

@@ -35,6 +35,7 @@ from mmm_repository.progress import OnProgress, Phase, Progress
 from mmm_repository.publish import PublishedVersion, publish, rehearse
 from mmm_repository.resolve import ResolvedVersion, VersionEntry, list_versions, resolve, resolve_unverified
 from mmm_repository.retention import Retention
+from mmm_repository.smoke import SmokeTest, read_smoke
 from mmm_repository.storage import AddressingStyle, StorageOptions
 from mmm_repository.unverified import Plain
 from mmm_repository.verify import VerifiedVersion, verify_directory, verify_version
@@ -69,6 +70,7 @@ __all__ = [
     "Retention",
     "Seen",
     "Sight",
+    "SmokeTest",
     "StorageOptions",
     "TLSVerifyFailed",
     "UnsafeArtifact",
@@ -87,6 +89,7 @@ __all__ = [
     "order_key",
     "parse_manifest",
     "publish",
+    "read_smoke",
     "rehearse",
     "resolve",
     "resolve_unverified",

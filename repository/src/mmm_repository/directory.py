@@ -12,6 +12,7 @@ from mmm_repository.configs import INDEX_SUFFIX, read_json
 from mmm_repository.errors import InvalidDirectory, InvalidManifest, UnsafeArtifact
 from mmm_repository.manifest import MANIFEST_NAME, FileEntry
 from mmm_repository.paths import check_paths, shown
+from mmm_repository.smoke import SMOKE_NAME, read_smoke
 
 HASH_BLOCK_BYTES = 4 * 2**20
 
@@ -90,6 +91,8 @@ def check_model(model: LocalModel) -> None:
     for file in model.files:
         check_file(model.root, file.path)
         check_shards_present(model.root, file.path, names)
+    if SMOKE_NAME in names:
+        read_smoke(model.root)
 
 
 def check_names(names: set[str]) -> None:

@@ -29,9 +29,7 @@ def _run(arguments: Sequence[str]) -> int:
     options = _parse(arguments)
     set_up_logs(os.environ.get("MMM_LOG_LEVEL", "").upper() or "INFO")
     if options.command == "fetch":
-        from mmm_server.fetch import run_fetch
-
-        return run_fetch()
+        return _fetch(follow=options.follow)
     try:
         return _serve(options)
     except Fatal as fatal:
@@ -53,8 +51,16 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     serve.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help=f"instead of the variable MMM_NAME: {names}"
     )
-    commands.add_parser("fetch", help="bring the model version to MMM_MODEL_ROOT")
+    fetch = commands.add_parser("fetch", help="bring the model version to MMM_MODEL_ROOT")
+    fetch.add_argument("--follow", action="store_true", help="stay, and bring every version that becomes wanted")
     return parser.parse_args(arguments)
+
+
+def _fetch(*, follow: bool) -> int:
+    from mmm_server.fetch import run_fetch
+    from mmm_server.follow import follow_wanted
+
+    return run_fetch(follow_wanted if follow else None)
 
 
 def _serve(options: argparse.Namespace) -> int:

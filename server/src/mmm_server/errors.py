@@ -10,7 +10,9 @@
     │   ├── ModelLoadFailed      3   (1 where a retry may heal: the files are not there yet)
     │   ├── AcceleratorUnavailable 3
     │   ├── WarmUpFailed         3
+    │   ├── SmokeTestFailed      3   loaded, warm, and answers other than the version's own smoke.json says
     │   ├── OutOfMemory          3
+    │   ├── NoRoomForSwap        3   (ends a swap, never the process)
     │   └── InternalError        1   a bug or a dead inference thread
     └── Refused                  ends one request: becomes a problem document
         ├── Malformed            400
@@ -98,6 +100,14 @@ class AcceleratorUnavailable(Fatal):
 
 class WarmUpFailed(Fatal):
     """The model loaded but could not answer an example."""
+
+
+class SmokeTestFailed(Fatal):
+    """The model answered a request of its smoke.json otherwise than that says, or the file cannot be read."""
+
+
+class NoRoomForSwap(Fatal):
+    """Another version does not fit beside the one that is served; that one goes on."""
 
 
 class OutOfMemory(Fatal):

@@ -1,7 +1,8 @@
 """`mmm-server fetch`: bring the model version that the environment names to the model root, then exit.
 
-Runs as init container and as prefetch job; needs no torch. A failure leaves one JSON line in the termination log: what
-the operator shows to the user. How far a fetch has come stands in its log and in `.partial-<hex>/.progress.json`.
+Runs as init container and as prefetch job, with `--follow` (see `follow`) as side-car; needs no torch. A failure leaves
+one JSON line in the termination log: what the operator shows to the user. How far a fetch has come stands in its log
+and in `.partial-<hex>/.progress.json`.
 """
 
 import asyncio
@@ -9,6 +10,7 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Callable, Coroutine
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -31,6 +33,7 @@ from mmm_repository import (
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.logs import fields, set_up_logs
 from mmm_server.progress_page import ProgressPage, served
+from mmm_server.settings import STATE_DIR
 from mmm_server.termination import write_termination
 
 EXIT_OK = 0
@@ -76,6 +79,8 @@ class FetchSettings(BaseSettings):
     keep_digests: Digests = Field(default=frozenset(), validation_alias="MMM_KEEP_DIGESTS")
     operations_port: int = Field(default=0, ge=0, le=65535, validation_alias="MMM_OPERATIONS_PORT")
     log_level: LogLevel = Field(default="INFO", validation_alias="MMM_LOG_LEVEL")
+    rollout_dir: Path = Field(default=Path("/etc/multimodal/rollout"), validation_alias="MMM_ROLLOUT_DIR")
+    state_dir: Path = Field(default=STATE_DIR, validation_alias="MMM_STATE_DIR")
 
     endpoint: str | None = Field(default=None, validation_alias="MMM_S3_ENDPOINT")
     region: str | None = Field(default=None, validation_alias="MMM_S3_REGION")
@@ -115,6 +120,9 @@ class FetchSettings(BaseSettings):
         )
 
 
+Work = Callable[[FetchSettings, StorageOptions], Coroutine[object, object, None]]
+
+
 class TerminationSettings(BaseSettings):
     """Where to leave the reason of a failure; read apart, so that it is known when the rest cannot be read."""
 
@@ -137,13 +145,13 @@ class FetchFailed(Fatal):
         return self._reason
 
 
-def run_fetch() -> int:
+def run_fetch(work: Work | None = None) -> int:
     """The exit code: 0 the version is there, 1 a retry may heal it, 2 the environment is wrong, 3 a human must act."""
     set_up_logs("INFO")
     try:
         settings, storage = load_fetch_settings()
         log.setLevel(settings.log_level)
-        return asyncio.run(fetch_until_stopped(settings, storage))
+        return asyncio.run(unless_stopped((work or fetch_version)(settings, storage)))
     except Fatal as fatal:
         failure = fatal
     except RepositoryError as error:
@@ -165,9 +173,9 @@ def load_fetch_settings() -> tuple[FetchSettings, StorageOptions]:
         raise FetchFailed("InternalError", sentence, EXIT_USAGE) from None
 
 
-async def fetch_until_stopped(settings: FetchSettings, storage: StorageOptions) -> int:
-    """The exit code of a fetch that ends early, keeping what has arrived, when the process is told to stop."""
-    task = asyncio.ensure_future(fetch_version(settings, storage))
+async def unless_stopped(work: Coroutine[object, object, None]) -> int:
+    """The exit code of work that ends early, keeping what has arrived, when the process is told to stop."""
+    task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
     for stop in (signal.SIGTERM, signal.SIGINT):
         # As first process of a container it would otherwise not hear SIGTERM at all.

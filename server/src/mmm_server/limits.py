@@ -13,7 +13,7 @@ DEFAULT_TEXT_CHARS = 8192
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What connections may take of one port; 0 connections mean any number."""
+    """What connections may take of one port; 0 connections or seconds of a connection mean any number."""
 
     connections: int = 4096
     connections_per_peer: int = 0
@@ -22,6 +22,7 @@ class ConnectionLimits:
     head_seconds: float = 10.0
     write_stall_seconds: float = 30.0
     keep_alive_seconds: int = 120
+    connection_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,4 +84,5 @@ def connection_limits_of(settings: Settings) -> ConnectionLimits:
         head_seconds=settings.head_timeout_seconds,
         write_stall_seconds=settings.write_stall_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,
+        connection_seconds=settings.connection_seconds,
     )

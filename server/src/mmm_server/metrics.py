@@ -26,6 +26,8 @@ HEARTBEAT_AGE: Final = "mmm_worker_heartbeat_age_seconds"
 BUSY_RATIO: Final = "mmm_device_busy_ratio"
 REFUSED_CONNECTIONS_TOTAL: Final = "mmm_connections_refused_total"
 EVENT_LOOP_LAG: Final = "mmm_event_loop_lag_seconds"
+MIRROR_TOTAL: Final = "mmm_mirror_total"
+SWAPS_TOTAL: Final = "mmm_swaps_total"
 
 LATENCY_BUCKETS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -103,12 +105,31 @@ class Metrics:
             EVENT_LOOP_LAG, "Longest time in the last minute that the event loop was late.", registry=registry
         )
 
+        self.mirror = Family(
+            Counter(
+                MIRROR_TOTAL,
+                "Requests copied to another version: its answer was same or different, failed, or dropped.",
+                ("result",),
+                registry=registry,
+            )
+        )
+        self.swaps = Counter(
+            SWAPS_TOTAL, "Swaps to another version that ended in this process: done, failed.", ("result",),
+            registry=registry,
+        )  # fmt: skip
+        self._begin()
+
+    def _begin(self) -> None:
         # A series that exists from the start lets rate() see the first event.
         self.rejected.labels("overloaded")
         self.text_cache.labels("hit")
         self.text_cache.labels("miss")
         self.result_cache.labels("hit")
         self.result_cache.labels("miss")
+        for result in ("same", "different", "failed", "dropped"):
+            self.mirror.labels(result)
+        self.swaps.labels("done")
+        self.swaps.labels("failed")
 
     def watch(self, gauges: Gauges) -> None:
         """Registers the gauges that are read at scrape time."""

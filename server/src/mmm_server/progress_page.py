@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from mmm_repository import OnProgress, Progress
 
@@ -17,6 +17,17 @@ PATH = "/v1/status"
 SILENCE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
+
+
+Answer = tuple[HTTPStatus, bytes]
+
+
+class Pages(Protocol):
+    """What is shown over HTTP; asked in threads of their own."""
+
+    def answer(self, path: str) -> Answer:
+        """The status and the JSON of what is at that path."""
+        ...
 
 
 class ProgressPage:
@@ -31,14 +42,24 @@ class ProgressPage:
         self._last = progress
         self._then(progress)
 
-    def text(self) -> bytes:
-        """The page as JSON."""
+    def forget(self) -> None:
+        """Begins anew, for another version."""
+        self._last = None
+
+    def document(self) -> dict[str, object]:
+        """What the page says."""
         done, total = (self._last.done_bytes, self._last.total_bytes) if self._last else (0, 0)
-        return json.dumps({"state": "FETCHING", "downloadedBytes": done, "totalBytes": total}).encode()
+        return {"state": "FETCHING", "downloadedBytes": done, "totalBytes": total}
+
+    def answer(self, path: str) -> Answer:
+        """The page, where it is asked for."""
+        if path == PATH:
+            return HTTPStatus.OK, json.dumps(self.document()).encode()
+        return HTTPStatus.NOT_FOUND, b'{"error": "there is only /v1/status while the model is fetched"}'
 
 
 @contextmanager
-def served(page: ProgressPage, port: int, host: str = "") -> Iterator[int]:
+def served(page: Pages, port: int, host: str = "") -> Iterator[int]:
     """Serve the page while the block runs; the value is the port, 0 where there is none.
 
     A port that is taken is no reason to fetch nothing: then nobody is told.
@@ -79,8 +100,8 @@ class Server(ThreadingHTTPServer):
         super().server_bind()
 
 
-def handler_of(page: ProgressPage) -> type[BaseHTTPRequestHandler]:
-    """The handler class that answers with this page."""
+def handler_of(page: Pages) -> type[BaseHTTPRequestHandler]:
+    """The handler class that answers with these pages."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -89,9 +110,8 @@ def handler_of(page: ProgressPage) -> type[BaseHTTPRequestHandler]:
         timeout: ClassVar[float] = SILENCE_SECONDS
 
         def do_GET(self) -> None:
-            found = self.path.partition("?")[0] == PATH
-            text = page.text() if found else b'{"error": "there is only /v1/status while the model is fetched"}'
-            self.send_response(HTTPStatus.OK if found else HTTPStatus.NOT_FOUND)
+            status, text = page.answer(self.path.partition("?")[0])
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.send_header("Connection", "close")

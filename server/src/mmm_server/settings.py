@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from mmm_server.errors import BadSettings
 
 PREFIX = "MMM_"
+STATE_DIR = Path("/tmp/mmm-server")  # outlives a restart of the container; the fetcher beside it reads it
 
 # What a model owner may set through spec.runtime.args; everything else follows from the rest of the object.
 TUNABLE = (
@@ -19,6 +20,7 @@ TUNABLE = (
     *("max_labels", "max_text_tokens", "max_items", "max_json_depth", "max_json_values"),
     *("max_connections", "max_connections_per_peer", "max_head_bytes", "max_head_fields"),
     *("head_timeout_seconds", "body_stall_seconds", "write_stall_seconds", "keep_alive_seconds"),
+    "connection_seconds",
 )
 
 Port = Annotated[int, Field(ge=0, le=65535)]  # 0: any free port, for tests and by hand
@@ -35,6 +37,10 @@ class Settings(BaseSettings):
     )
 
     model_root: Path = Path("/models")
+    rollout_dir: Path | None = None  # what the operator says to running pods
+    # Copies of requests go to Services of the cluster alone. For tests and by hand: to 127.0.0.1, too. The operator
+    # never sets it, and refuses every MMM_* of a model's owner.
+    mirror_loopback: bool = False
     model_dir: Path | None = None  # by hand: this directory instead of <root>/<digest>
     model_name: str = "model"
     model_version: str = "unversioned"
@@ -42,6 +48,12 @@ class Settings(BaseSettings):
     model_tasks: Annotated[tuple[str, ...], NoDecode] = ()
     termination_log: Path = Path("/dev/termination-log")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    hot_swap: bool = False  # go over to what the rollout directory wants, without a restart
+    state_dir: Path = STATE_DIR
+    swap_keep_seconds: Seconds = 30.0  # how long the version before stays loaded
+    swap_load_seconds: PositiveSeconds = 3600.0  # how long another one may load: as long as a first one in a pod
+    memory_limit_bytes: PositiveInt | None = None  # instead of the limit of the container
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     quantization: Literal["none", "int8"] = "none"
@@ -56,6 +68,9 @@ class Settings(BaseSettings):
     http_port: Port = 8080
     operations_port: Port = 8081
     drain_delay_seconds: Seconds = 5.0
+    # Where the deletion of the pod itself takes it out of traffic: a Service without any ready pod falls back to those
+    # that terminate and are still ready.
+    ready_while_draining: bool = False
     grace_seconds: PositiveSeconds = 30.0
 
     request_timeout_seconds: PositiveSeconds = 30.0
@@ -88,6 +103,9 @@ class Settings(BaseSettings):
     write_stall_seconds: PositiveSeconds = 30.0  # without the client taking a byte of its answer
     # Longer than the idle timeouts of usual clients and proxies: whoever closes first should not be us.
     keep_alive_seconds: PositiveInt = 120
+    # An answer on an older connection asks the client to open another one, which may lead to another pod: one that was
+    # added, or of the version that is to have the traffic now. 0: never.
+    connection_seconds: Seconds = 30.0
 
     @field_validator("model_tasks", mode="before")
     @classmethod
@@ -108,10 +126,14 @@ class Settings(BaseSettings):
 
     @property
     def model_path(self) -> Path:
-        """The directory of the model version."""
+        """The directory of the model version that the environment names."""
+        return self.path_of(self.model_digest)
+
+    def path_of(self, digest: str | None) -> Path:
+        """The directory of the version of a digest, or the one that was given by hand."""
         if self.model_dir is not None:
             return self.model_dir
-        return self.model_root / (self.model_digest or "").removeprefix("sha256:")
+        return self.model_root / (digest or "").removeprefix("sha256:")
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -126,6 +148,10 @@ def load_settings(**overrides: object) -> Settings:
         raise BadSettings("MMM_MODEL_DIGEST is not set: a Redis that others use must know whose vectors it keeps.")
     if settings.model_dir is None and settings.model_digest is None:
         raise BadSettings("MMM_MODEL_DIGEST is not set: it names the model version to serve (or use --model DIR).")
+    if settings.hot_swap and settings.model_dir is not None:
+        raise BadSettings("MMM_HOT_SWAP needs versions under MMM_MODEL_ROOT, each in the directory of its digest.")
+    if settings.hot_swap and settings.rollout_dir is None:
+        raise BadSettings("MMM_ROLLOUT_DIR is not set: it is where the version to swap to is named.")
     return settings
 
 

@@ -1,5 +1,6 @@
 """What may come over a connection: good requests in odd pieces, broken ones, slow ones, and attempts to smuggle."""
 
+import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ POST = b"POST /v1/embed HTTP/1.1\r\n" + HOST + JSON
 GOOD = POST + LENGTH + b"\r\n" + BODY
 INPUT = frozenset({200, 400, 404, 405, 408, 413, 415, 422, 431})
 BAD = frozenset({400})
+UNTIL_ANSWERED = math.inf  # seconds
 ALPHABET = [
     *(b"\r\n", b"\n", b"\r", b" ", b"\t", b"\0", b"\xff", b":", b"0\r\n\r\n", b"HTTP/1.1", b"Content-Length: 3\r\n"),
     *(b"Transfer-Encoding: chunked\r\n", b"Expect: 100-continue\r\n", b"Connection: close\r\n", b"5\r\n", b"\r\n\r\n"),
@@ -58,7 +60,7 @@ def _good() -> Iterator[Stream]:
     yield Stream("HTTP/1.0", (b"GET /livez HTTP/1.0\r\n\r\n",), fine, ends=True)
     yield Stream("closing", (GET[:-2] + b"Connection: close\r\n\r\n" + GET,), fine, ends=True)
     expecting = POST + LENGTH + b"Expect: 100-continue\r\n\r\n"
-    yield Stream("an expecting client", (expecting, 0.2, BODY), frozenset({100, 200}), answers=2, least=2)
+    yield Stream("an expecting client", (expecting, UNTIL_ANSWERED, BODY), frozenset({100, 200}), answers=2, least=2)
     yield Stream("an impatient client", (expecting + BODY,), frozenset({100, 200}), answers=2, least=1)
     too_long = POST + b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n"
     yield Stream("expecting too much", (too_long,), frozenset({413}), ends=True)

@@ -8,7 +8,7 @@ import httptools
 
 from tests.server.corpora.case import SEED
 from tests.server.corpora.judge import Judge
-from tests.server.corpora.streams import Stream
+from tests.server.corpora.streams import UNTIL_ANSWERED, Stream
 
 SILENCE_SECONDS = 0.2  # without a further answer, where none must come
 HANG_SECONDS = 15.0
@@ -26,6 +26,7 @@ class Answers:
     def __post_init__(self) -> None:
         self.parser = httptools.HttpResponseParser(self)
         self._body = b""
+        self.begun = asyncio.Event()
 
     def on_body(self, body: bytes) -> None:
         self._body += body
@@ -33,6 +34,7 @@ class Answers:
     def on_message_complete(self) -> None:
         self.statuses.append(self.parser.get_status_code())
         self.bodies.append(self._body)
+        self.begun.set()
         self._body = b""
 
 
@@ -40,7 +42,7 @@ async def play(port: int, stream: Stream) -> Answers:
     """Sends a stream and collects the answers until enough of them came, or the end."""
     answers = Answers()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    sending = asyncio.create_task(_send(writer, stream))
+    sending = asyncio.create_task(_send(writer, stream, answers))
     try:
         async with asyncio.timeout(HANG_SECONDS):
             await _receive(reader, answers, stream)
@@ -50,10 +52,12 @@ async def play(port: int, stream: Stream) -> Answers:
     return answers
 
 
-async def _send(writer: asyncio.StreamWriter, stream: Stream) -> None:
+async def _send(writer: asyncio.StreamWriter, stream: Stream, answers: Answers) -> None:
     try:
         for step in stream.steps:
-            if isinstance(step, float):
+            if step == UNTIL_ANSWERED:
+                await answers.begun.wait()
+            elif isinstance(step, float):
                 await asyncio.sleep(step)
             else:
                 writer.write(step)

@@ -1,8 +1,20 @@
 """The bounds of connections as values: who is late, who stalls, who may come in."""
 
+import math
+
 import pytest
 
-from mmm_server.http.connections import LINGER_SECONDS, PATIENCE, Guard, Phase, Reason, Unsent, overdue, sweep_seconds
+from mmm_server.http.connections import (
+    LINGER_SECONDS,
+    PATIENCE,
+    Guard,
+    Phase,
+    Reason,
+    Unsent,
+    old_age,
+    overdue,
+    sweep_seconds,
+)
 from mmm_server.http.loop_lag import SLICES, LagMeter
 from mmm_server.limits import ConnectionLimits
 
@@ -90,3 +102,9 @@ def test_the_longest_delay_is_forgotten_after_a_minute() -> None:
     for step in range(SLICES * 20, SLICES * 20 + 40):
         meter.observe(step * 0.05, 0.001)
     assert meter.longest() == 0.001
+
+
+def test_connections_that_were_opened_together_do_not_become_old_together() -> None:
+    assert old_age(30.0, 0.0) == 30.0
+    assert old_age(30.0, 0.5) == 27.0
+    assert old_age(0.0, 0.5) == math.inf

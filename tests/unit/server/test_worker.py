@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -24,9 +25,10 @@ class SmallDevice(FakeBackend):
     """A device whose memory holds two items."""
 
     largest = 0
+    memory = 2
 
     def launch(self, batch: Sequence[Prepared]) -> Result:
-        if len(batch) > 2:
+        if len(batch) > self.memory:
             raise DeviceOutOfMemory
         self.largest = max(self.largest, len(batch))
         return super().launch(batch)
@@ -111,6 +113,11 @@ def start() -> Iterator[Start]:
 
     def begin(load: Callable[[], Backend], max_images: int = 8) -> Rig:
         observed, lifecycle = Observed(), Lifecycle()
+
+        def on_death(fatal: Fatal) -> None:
+            lifecycle.fail(fatal)
+            observed.on_death(fatal)
+
         links = Links(
             load=load,
             limits=lambda _: BatchLimits(max_images),
@@ -118,7 +125,7 @@ def start() -> Iterator[Start]:
             on_warm=observed.warm.set,
             on_batch=observed.on_batch,
             on_limits=observed.limits.append,
-            on_death=observed.on_death,
+            on_death=on_death,
         )
         rigs.append(Rig(InferenceThread(links, lifecycle), lifecycle, observed))
         rigs[-1].thread.start()
@@ -189,6 +196,39 @@ def test_a_full_device_gets_smaller_batches_and_every_item_an_answer(start: Star
     assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
     assert backend.largest == 2
     assert [limits.max_images for limits in rig.observed.limits] == [4, 2]
+
+
+@pytest.mark.parametrize("memory", [2, 8])
+def test_when_memory_was_given_back_full_batches_are_tried_again(start: Start, memory: int) -> None:
+    backend = SmallDevice("FakeDualEncoder", Faults())
+    rig = start(lambda: backend, max_images=8)
+    assert rig.observed.warm.wait(SECONDS)
+    assert rig.observed.limits[-1].max_images == 2
+    backend.memory = memory
+    rig.thread.restore()
+    deadline = time.monotonic() + SECONDS
+    while rig.observed.limits[-1].max_images < 8:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    items = [image(backend, value) for value in range(12)]
+    rig.thread.submit(items)
+    assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
+    assert backend.largest == memory
+    assert rig.observed.limits[-1].max_images == memory
+
+
+def test_batches_that_were_never_warm_are_not_tried_where_each_size_is_compiled(start: Start) -> None:
+    backend = SmallDevice("FakeDualEncoder", Faults())
+    backend.capabilities = replace(backend.capabilities, batch_sizes=(1, 2, 4, 8))
+    rig = start(lambda: backend, max_images=8)
+    assert rig.observed.warm.wait(SECONDS)
+    warm = rig.observed.limits[-1]
+    backend.memory, backend.largest = 8, 0
+    rig.thread.restore()
+    items = [image(backend, value) for value in range(12)]
+    rig.thread.submit(items)
+    assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
+    assert (rig.observed.limits[-1], backend.largest) == (warm, warm.max_images)
 
 
 @pytest.mark.parametrize("overlaps", [False, True])

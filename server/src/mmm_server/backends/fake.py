@@ -1,16 +1,20 @@
 """A dual encoder without weights: deterministic, instant, no torch. For tests of everything that is not the model.
 
 Its `config.json` may ask for misbehaviour: {"fake": {"delay_seconds": 0.01, "poison": "a text that fails", "deadly":
-"a text that kills the inference thread", "hang": "a text that never ends", "overlaps": true}}. Nobody serves it by
-accident, as its answers mean nothing.
+"a text that kills the inference thread", "hang": "a text that never ends", "overlaps": true, "unloadable": true,
+"kills": true, "crowded": 2}}. A "salt" gives a version vectors of its own. Nobody serves it by accident, as its answers
+mean nothing.
 """
 
 import hashlib
+import os
+import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +22,13 @@ from PIL import Image
 
 from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
 from mmm_server.backends.directory import is_object, read_object
-from mmm_server.errors import AcceleratorUnavailable, ModelLoadFailed, Unprocessable
+from mmm_server.errors import AcceleratorUnavailable, DeviceOutOfMemory, ModelLoadFailed, Unprocessable
 from mmm_server.tasks import Task
 
 DIMENSIONS = 8
 GRID = 4
 MAX_TOKENS = 77
+LOADED: WeakSet["FakeBackend"] = WeakSet()  # in this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,12 @@ class Faults:
     deadly: str | None = None
     hang: str | None = None
     hang_seconds: float = 3600.0
+    tasks: Sequence[Task] = (Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING, Task.ZERO_SHOT_IMAGE_CLASSIFICATION)
     overlaps: bool = False
+    unloadable: bool = False
+    kills: bool = False  # the process, as the kernel does that runs out of memory
+    crowded: int | None = None  # so many items the device holds while another model is loaded
+    salt: str = ""  # another one makes another model of it, as far as texts go
 
 
 def load(directory: Path, architecture: str, wishes: Wishes) -> "FakeBackend":
@@ -48,6 +58,10 @@ def load(directory: Path, architecture: str, wishes: Wishes) -> "FakeBackend":
         raise ModelLoadFailed("The faults of the fake model are not a JSON object.")
     faults = Faults(**asked)  # type: ignore[arg-type]
     time.sleep(faults.load_seconds)
+    if faults.kills:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if faults.unloadable:
+        raise ValueError("a fault that config.json asked for")
     return FakeBackend(architecture, faults)
 
 
@@ -57,13 +71,14 @@ class FakeBackend:
     def __init__(self, architecture: str, faults: Faults) -> None:
         self.capabilities = Capabilities(
             architecture=architecture,
-            tasks=(Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING, Task.ZERO_SHOT_IMAGE_CLASSIFICATION),
+            tasks=tuple(map(Task, faults.tasks)),
             dimensions=DIMENSIONS,
             max_text_tokens=MAX_TOKENS,
             overlaps=faults.overlaps,
         )
         self._device = ThreadPoolExecutor(1, "device") if faults.overlaps else None
         self.device = Device(kind="cpu", name="fake", dtype="float32")
+        LOADED.add(self)
         self._faults = faults
 
     def prepare_image(self, picture: Image.Image) -> Prepared:
@@ -88,12 +103,15 @@ class FakeBackend:
         return self._device.submit(self._forward, batch).result
 
     def _forward(self, batch: Sequence[Prepared]) -> Matrix:
+        crowded = self._faults.crowded
+        if crowded is not None and len(batch) > crowded and len(LOADED) > 1:
+            raise DeviceOutOfMemory
         time.sleep(self._faults.delay_seconds)
         rows = np.stack([item.values for item in batch]).astype(np.float32)
         for fault, error in ((self._faults.poison, ValueError), (self._faults.deadly, SystemExit)):
-            if fault is not None and (rows == _hash_vector(fault)).all(axis=1).any():
+            if fault is not None and (rows == self._hash_vector(fault)).all(axis=1).any():
                 raise error("a fault that config.json asked for")
-        if self._faults.hang is not None and (rows == _hash_vector(self._faults.hang)).all(axis=1).any():
+        if self._faults.hang is not None and (rows == self._hash_vector(self._faults.hang)).all(axis=1).any():
             time.sleep(self._faults.hang_seconds)
         lengths = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.asarray(rows / lengths, dtype=np.float32)
@@ -112,9 +130,8 @@ class FakeBackend:
         words = len(text.split())
         if words > MAX_TOKENS:
             raise Unprocessable(f"A text has {words} tokens, the limit is {MAX_TOKENS}.")
-        return Prepared(Kind.TEXT, 0, _hash_vector(text))
+        return Prepared(Kind.TEXT, 0, self._hash_vector(text))
 
-
-def _hash_vector(text: str) -> NDArray[np.float32]:
-    digest = hashlib.sha256(text.encode()).digest()
-    return np.frombuffer(digest[:DIMENSIONS], dtype=np.uint8).astype(np.float32) - 127.5
+    def _hash_vector(self, text: str) -> NDArray[np.float32]:
+        digest = hashlib.sha256((self._faults.salt + text).encode()).digest()
+        return np.frombuffer(digest[:DIMENSIONS], dtype=np.uint8).astype(np.float32) - 127.5

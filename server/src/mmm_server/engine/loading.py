@@ -6,6 +6,7 @@ from mmm_server.backends.base import Backend, Wishes
 from mmm_server.backends.directory import inspect_directory
 from mmm_server.backends.registry import find_loader
 from mmm_server.engine.batching import BatchLimits
+from mmm_server.engine.version import Version
 from mmm_server.errors import Fatal, ModelLoadFailed, UnsupportedTask
 from mmm_server.settings import Settings
 from mmm_server.tasks import Task, name_all
@@ -13,9 +14,10 @@ from mmm_server.tasks import Task, name_all
 log = logging.getLogger(__name__)
 
 
-def load_backend(settings: Settings, threads: int) -> Backend:
-    """The model of the settings on its device; a Fatal error with a reason if that is impossible."""
-    architectures = inspect_directory(settings.model_path, settings.model_digest)
+def load_backend(settings: Settings, version: Version, threads: int) -> Backend:
+    """The version on its device, as the settings want it; a Fatal error with a reason if that is impossible."""
+    directory = settings.path_of(version.digest)
+    architectures = inspect_directory(directory, version.digest)
     wishes = Wishes(
         device=settings.device,
         dtype=settings.dtype,
@@ -29,7 +31,7 @@ def load_backend(settings: Settings, threads: int) -> Backend:
     )
     try:
         architecture, loader = find_loader(architectures)
-        backend = loader(settings.model_path, architecture, wishes)
+        backend = loader(directory, architecture, wishes)
     except Fatal:
         raise
     except Exception:

@@ -2,9 +2,14 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mmm_server.backends.base import Prepared, Vector
 from mmm_server.engine.admission import Place
+from mmm_server.engine.version import Version
+
+if TYPE_CHECKING:
+    from mmm_server.engine.served import Served
 
 
 @dataclass(slots=True, eq=False)
@@ -16,6 +21,13 @@ class Ticket:
     gone: bool = False  # nobody waits for the answer any more
     place: Place | None = None  # what it holds inside
     stages: dict[str, float] = field(default_factory=dict)
+    served: "Served | None" = None  # the version that answers it, from its first byte to its last
+    trial: bool = False  # asked by the server itself, of a version that does not serve yet
+
+    @property
+    def version(self) -> Version | None:
+        """Which version answers it."""
+        return None if self.served is None else self.served.version
 
     def wanted(self, now: float) -> bool:
         """Whether computing for it still makes sense."""

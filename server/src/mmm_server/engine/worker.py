@@ -64,10 +64,14 @@ class Links:
     load: Callable[[], Backend]
     limits: Callable[[Backend], BatchLimits]
     on_loaded: Callable[[Backend, BatchLimits], None]
-    on_warm: Callable[[], None]
+    on_warm: Callable[[], None]  # whoever is told decides whether the model may serve
     on_batch: Callable[[Batch], None]
     on_limits: Callable[[BatchLimits], None]
-    on_death: Callable[[Fatal], None]
+    on_death: Callable[[Fatal], None]  # whoever is told decides what that is the end of
+
+
+class _Unwanted(Exception):
+    """The thread was closed before the model was warm."""
 
 
 class InferenceThread(threading.Thread):
@@ -77,7 +81,8 @@ class InferenceThread(threading.Thread):
         super().__init__(name="inference", daemon=True)
         self._links = links
         self._lifecycle = lifecycle
-        self._limits = BatchLimits()
+        self._limits = self._full = BatchLimits()
+        self._roomy = False
         self._wake = threading.Condition()
         self._waiting = Waiting()
         self._current: list[Item] = []
@@ -103,6 +108,12 @@ class InferenceThread(threading.Thread):
             self._closed = True
             self._wake.notify()
 
+    def restore(self) -> None:
+        """Tries full batches again, as others gave memory back; where that does not suffice they shrink again."""
+        with self._wake:
+            self._roomy = True
+            self._wake.notify()
+
     @property
     def depth(self) -> int:
         """Items that wait for the device."""
@@ -117,7 +128,9 @@ class InferenceThread(threading.Thread):
         try:
             backend = self._prepare()
             while self._step(backend):
-                pass
+                self._grow()
+        except _Unwanted:
+            log.info("a model that nobody waits for any more is not warmed up")
         except Fatal as fatal:
             self._die(fatal)
         except BaseException:
@@ -127,13 +140,15 @@ class InferenceThread(threading.Thread):
     def _prepare(self) -> Backend:
         self._lifecycle.advance(State.LOADING)
         backend = self._links.load()
-        self._limits = self._links.limits(backend)
+        self._limits = self._full = self._links.limits(backend)
         self._links.on_loaded(backend, self._limits)
+        self._beat = time.monotonic()
         self._lifecycle.advance(State.WARMING)
         self._warm_up(backend)
+        if backend.capabilities.batch_sizes:
+            self._full = self._limits  # a program of another size would be compiled within a request
         self._beat = time.monotonic()
         self._links.on_warm()
-        self._lifecycle.advance(State.READY)
         return backend
 
     def _warm_up(self, backend: Backend) -> None:
@@ -147,12 +162,16 @@ class InferenceThread(threading.Thread):
                     self._warm(backend, example, size)
 
     def _warm(self, backend: Backend, example: Prepared, size: int) -> None:
+        self._beat = time.monotonic()
+        if self._closed:
+            raise _Unwanted
         try:
             vectors = backend.launch([example] * size)()
         except DeviceOutOfMemory:
             if size == 1:
                 raise OutOfMemory("The memory of the device does not hold the model and one item.") from None
-            self._halve()
+            if size <= self._limits.capacity(example):  # or it was tried before
+                self._halve()
             return
         except Exception:
             log.error("warm-up failed", exc_info=True)
@@ -225,7 +244,8 @@ class InferenceThread(threading.Thread):
             finite = np.asarray(np.isfinite(vectors).all(axis=1))
             return [Outcome(*one) for one in zip(items, map(_judge, vectors, finite), strict=True)]
         except DeviceOutOfMemory:
-            self._halve()
+            if len(items) <= self._limits.capacity(items[0].prepared):  # or the other half of it said so before
+                self._halve()
         except Fatal:
             raise
         except Exception:
@@ -246,11 +266,19 @@ class InferenceThread(threading.Thread):
         )
         self._links.on_limits(self._limits)
 
+    def _grow(self) -> None:
+        if not self._roomy:
+            return
+        self._roomy = False
+        if self._limits != self._full:
+            self._limits = self._full
+            log.info("memory was given back: full batches again", extra=fields(max_images=self._limits.max_images))
+            self._links.on_limits(self._limits)
+
     def _die(self, fatal: Fatal) -> None:
         with self._wake:
             self._closed = True
             stranded = self._waiting.clear()
-        self._lifecycle.fail(fatal)
         lost = InferenceFailed("The inference thread died while it computed this item.")
         gone = NotReady("The inference thread died.", retry_after=1.0)
         outcomes = [Outcome(item, lost) for item in self._current] + [Outcome(item, gone) for item in stranded]

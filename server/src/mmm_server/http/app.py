@@ -15,6 +15,7 @@ from mmm_server.http.docs_page import docs_route
 from mmm_server.http.envelope import Envelope
 from mmm_server.http.exchange import exchange_of
 from mmm_server.http.hot import HotRoute, Page, Serving
+from mmm_server.http.mirror import Mirror
 from mmm_server.http.oip.routes import oip_routes
 from mmm_server.http.openai.routes import openai_routes
 from mmm_server.http.openapi.document import describe
@@ -22,21 +23,25 @@ from mmm_server.http.problems import problem_reply, shape_of
 from mmm_server.http.routes.health import add_health_routes
 from mmm_server.http.routes.predict import friendly_routes
 from mmm_server.http.routes.status import add_operations_routes, build_version
+from mmm_server.http.smoke import SmokeRun
 from mmm_server.http.tally import Tally
 
 Asked = tuple[str, str]  # method and path
+ANY_VERSION = "{version}"
 
 
-def inference_app(engine: Engine) -> Envelope:
+def inference_app(engine: Engine, mirror: Mirror | None = None) -> Envelope:
     """The application of port 8080."""
     app = _bare("Multimodal inference")
-    serving = Serving(engine, BodyReader(engine.limits), Tally())
+    serving = Serving(engine, BodyReader(engine.limits), Tally(), mirror or Mirror(engine.metrics, None))
     app.router.routes[:0] = [*friendly_routes(serving), *oip_routes(serving), *openai_routes(serving)]
     add_health_routes(app, engine)
     app.openapi = lambda: describe(app.title, app.version, engine)  # type: ignore[method-assign]
     app.router.routes.append(docs_route(app.openapi))
-    shortcuts = {asked: endpoint for route in app.routes for asked, endpoint in _shortcuts(route, engine)}
-    return Envelope(Shortcut(shortcuts, app), engine, _paths(app.routes))
+    model = engine.settings.model_name
+    shortcut = Shortcut({asked: found for route in app.routes for asked, found in _shortcuts(route, model)}, app)
+    engine.examine = SmokeRun(shortcut, engine.settings)
+    return Envelope(shortcut, engine, _paths(app.routes))
 
 
 def operations_app(engine: Engine) -> ASGIApp:
@@ -47,24 +52,37 @@ def operations_app(engine: Engine) -> ASGIApp:
 
 
 class Shortcut:
-    """Leads straight to the raw routes, past the framework's layers, which cost more than the routes themselves."""
+    """Leads straight to the raw routes, past the framework's layers, which cost more than the routes themselves.
+
+    A path that names a version is known with ANY_VERSION in its place: which one is served changes.
+    """
 
     def __init__(self, known: Mapping[Asked, ASGIApp], rest: ASGIApp) -> None:
-        self._known = known
+        self._known = {asked: app for asked, app in known.items() if ANY_VERSION not in asked[1]}
+        self._of_versions = {asked: app for asked, app in known.items() if ANY_VERSION in asked[1]}
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
-        found = self._known.get((scope["method"], scope["path"])) if scope["type"] == "http" else None
+        found = None
+        if scope["type"] == "http":
+            found = self._known.get((scope["method"], scope["path"])) or self._of_version(scope)
         await (found or self._rest)(scope, receive, send)
 
+    def _of_version(self, scope: Scope) -> ASGIApp | None:
+        """The route of a path that names a version, which is then a parameter as if the path had been taken apart."""
+        head, named, tail = scope["path"].rpartition("/versions/")
+        version, slash, rest = tail.partition("/")
+        found = self._of_versions.get((scope["method"], f"{head}{named}{ANY_VERSION}{slash}{rest}"))
+        if found is not None:
+            scope["path_params"] = {"version": version}
+        return found
 
-def _shortcuts(route: BaseRoute, engine: Engine) -> Iterator[tuple[Asked, ASGIApp]]:
+
+def _shortcuts(route: BaseRoute, model: str) -> Iterator[tuple[Asked, ASGIApp]]:
     """What leads to a raw route as clients spell it: with the name of the one model, which may hold a slash."""
     if isinstance(route, Route) and isinstance(route.endpoint, HotRoute | Page):
-        settings = engine.settings
-        template = route.path.replace(":path}", "}")
-        path = template.format(model=settings.model_name, version=settings.model_version)
+        path = route.path.replace(":path}", "}").format(model=model, version=ANY_VERSION)
         for method in route.methods or ():
             yield (method, path), route.endpoint
 

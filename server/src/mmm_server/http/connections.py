@@ -2,10 +2,14 @@
 
     HEAD ──► BODY ──► ANSWER ──► IDLE ──► HEAD …
               └─ answered before it was read ─► LINGER (what still comes is thrown away, for a while)
+    refused ─► ENDED  (likewise, and the client has been told that nothing follows)
 
 Time is looked at by one sweep over all connections, not by a timer per request: cheap, and late by a fraction at most.
 """
 
+import fcntl
+import math
+import termios
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,8 +18,12 @@ from enum import Enum, auto
 from mmm_server.limits import ConnectionLimits
 
 LINGER_SECONDS = 5.0
+QUIET_SECONDS = (
+    0.5  # a leaving server closes no connection that was opened or used more recently: a request may be coming
+)
 PATIENCE = 10  # an answer may take this many stalls in all, however steadily it trickles
 EVICTION_SECONDS = 0.5  # whoever waits longer gives way to a newcomer when there is no room
+LEAVING_SWEEP_SECONDS = 0.1
 LEAST_SWEEP_SECONDS, MOST_SWEEP_SECONDS = 0.05, 1.0
 
 
@@ -27,6 +35,7 @@ class Phase(Enum):
     ANSWER = auto()
     IDLE = auto()
     LINGER = auto()
+    ENDED = auto()
 
 
 class Reason(Enum):
@@ -74,8 +83,21 @@ def overdue(phase: Phase, waited: float, limits: ConnectionLimits) -> Reason | N
     return None
 
 
-def sweep_seconds(limits: ConnectionLimits) -> float:
+def old_age(seconds: float, chance: float) -> float:
+    """Seconds after which a connection is old; `chance` in [0, 1) spreads those that were opened together."""
+    return seconds * (1 - 0.2 * chance) if seconds else math.inf
+
+
+def unread(descriptor: int) -> bool:
+    """Whether bytes of the peer have arrived that nobody has read yet."""
+    count = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    return any(count)
+
+
+def sweep_seconds(limits: ConnectionLimits, leaving: bool = False) -> float:
     """How often to look: a quarter of the shortest bound."""
+    if leaving:
+        return LEAVING_SWEEP_SECONDS
     shortest = min(limits.head_seconds, limits.write_stall_seconds)
     return min(MOST_SWEEP_SECONDS, max(LEAST_SWEEP_SECONDS, shortest / 4))
 
@@ -88,6 +110,7 @@ class Guard:
     count_refused: Callable[[Reason], None]
     total: int = 0
     peers: Counter[str] = field(default_factory=Counter)
+    leaving: bool = False  # no connection is kept for another request
 
     def full(self) -> bool:
         """Whether there is no room for anybody."""

@@ -4,11 +4,13 @@ import logging
 import re
 import time
 from collections.abc import Collection
+from functools import lru_cache
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.lifecycle import State
+from mmm_server.engine.version import Version
 from mmm_server.errors import Overloaded, Refused
 from mmm_server.http.exchange import KEY, Exchange, header_of, new_request_id, send_whole
 from mmm_server.http.problems import problem_reply
@@ -31,10 +33,6 @@ class Envelope:
         self._engine = engine
         self._routes = frozenset(routes)
         self._tracing = Tracing()
-        settings = engine.settings
-        self._identity = [(b"x-model-version", settings.model_version.encode("latin-1", "replace"))]
-        if settings.model_digest:
-            self._identity.append((b"x-model-digest", settings.model_digest.encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -66,7 +64,11 @@ class Envelope:
 
     def _headers(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         timing = (b"server-timing", _server_timing(exchange))
-        headers = [(b"x-request-id", exchange.request_id.encode()), timing, *self._identity]
+        headers = [
+            (b"x-request-id", exchange.request_id.encode()),
+            timing,
+            *_identity(exchange.version or self._engine.version),
+        ]
         if self._engine.lifecycle.state in LEAVING:
             headers.append((b"connection", b"close"))  # the next request of this client belongs to another pod
         return headers
@@ -94,6 +96,13 @@ class Envelope:
             )
             log.log(level, "request", extra=known)
         return route
+
+
+@lru_cache(maxsize=8)
+def _identity(version: Version) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers that name a version."""
+    name = (b"x-model-version", version.name.encode("latin-1", "replace"))
+    return (name, (b"x-model-digest", version.digest.encode())) if version.digest else (name,)
 
 
 async def _refuse(exchange: Exchange, send: Send, refused: Refused) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
+from mmm_server.engine.version import Version
 from mmm_server.errors import ClientGone, Malformed, Refused
 from mmm_server.http.reply import Reply
 
@@ -34,6 +35,7 @@ class Exchange:
     refused: Refused | None = None
     route: str | None = None  # the template of the path, where the route has one
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds spent in each so far
+    version: Version | None = None  # which one answers; None: whichever is served when the answer goes out
 
 
 def new_request_id() -> str:

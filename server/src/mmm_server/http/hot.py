@@ -17,8 +17,11 @@ from mmm_server.engine.ticket import Ticket
 from mmm_server.http.bodies import BodyReader
 from mmm_server.http.compression import inflated, request_encoding
 from mmm_server.http.exchange import exchange_of, send_whole, timeout_of, unless_gone
+from mmm_server.http.mirror import Mirror
 from mmm_server.http.reply import Reply
 from mmm_server.http.tally import Tally
+
+TRIAL = "mmm.trial"  # in the scope of requests that the server asks of a version before it may serve
 
 Call = TypeVar("Call")
 Answer = TypeVar("Answer")
@@ -32,11 +35,11 @@ class Handler(Protocol[Call, Answer]):
         """Whether compressed bodies are read."""
         ...
 
-    def check_head(self, scope: Scope) -> None:
+    def check_head(self, scope: Scope, ticket: Ticket) -> None:
         """Refuses what can be refused without the body."""
         ...
 
-    async def read(self, scope: Scope, body: bytes) -> Call:
+    async def read(self, scope: Scope, ticket: Ticket, body: bytes) -> Call:
         """The request as an object."""
         ...
 
@@ -44,7 +47,7 @@ class Handler(Protocol[Call, Answer]):
         """The answer as values."""
         ...
 
-    async def finish(self, scope: Scope, call: Call, answer: Answer) -> Reply:
+    async def finish(self, scope: Scope, ticket: Ticket, call: Call, answer: Answer) -> Reply:
         """The answer as bytes."""
         ...
 
@@ -56,6 +59,7 @@ class Serving:
     engine: Engine
     bodies: BodyReader
     tally: Tally
+    mirror: Mirror
 
 
 class HotRoute(Generic[Call, Answer]):
@@ -70,11 +74,16 @@ class HotRoute(Generic[Call, Answer]):
         """Answers one request."""
         exchange = exchange_of(scope)
         exchange.route = self._path
-        engine, tally = self._serving.engine, self._serving.tally
+        engine, trial = self._serving.engine, scope.get(TRIAL)
+        tally = self._serving.tally if trial is None else Tally()
         try:
-            ticket = engine.open_ticket(exchange.request_id, timeout_of(scope))
+            ticket = engine.open_ticket(exchange.request_id, timeout_of(scope), trial)
             exchange.stages = ticket.stages
-            reply = await self._reply(scope, receive, ticket)
+            exchange.version = ticket.version
+            try:
+                reply = await self._reply(scope, receive, ticket)
+            finally:
+                engine.close_ticket(ticket)
         except Exception:
             tally.failed(time.monotonic() - exchange.started)
             raise
@@ -85,18 +94,20 @@ class HotRoute(Generic[Call, Answer]):
 
     async def _reply(self, scope: Scope, receive: Receive, ticket: Ticket) -> Reply:
         handler, bodies, engine = self._handler, self._serving.bodies, self._serving.engine
-        handler.check_head(scope)
+        handler.check_head(scope, ticket)
         encoding = request_encoding(scope, inflates=handler.inflates)
         engine.check_open(ticket)
         async with bodies.body(scope, receive, ticket.deadline - time.monotonic()) as sent:
             body = sent if encoding is None else await inflated(sent, encoding, engine.limits.body_bytes)
             with bodies.holding(0 if encoding is None else len(body)):
-                call = await handler.read(scope, body)
+                call = await handler.read(scope, ticket, body)
                 ticket.note("read", time.monotonic() - exchange_of(scope).started)
                 answer = await unless_gone(receive, handler.respond(ticket, call))
         finishing = time.monotonic()
-        reply = await handler.finish(scope, call, answer)
+        reply = await handler.finish(scope, ticket, call, answer)
         ticket.note("finish", time.monotonic() - finishing)
+        if self._serving.mirror.on and TRIAL not in scope:
+            self._serving.mirror.offer(scope, sent, reply)
         return reply
 
 

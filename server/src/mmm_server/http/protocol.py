@@ -5,6 +5,8 @@ the place of another one: what was asked before it is answered first.
 """
 
 import heapq
+import math
+import random
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Iterable
 from typing import Any, Final
@@ -15,7 +17,18 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from mmm_server.errors import HeadTooLarge, Malformed, Refused, SlowClient, TooManyConnections
-from mmm_server.http.connections import EVICTION_SECONDS, Guard, Phase, Reason, Unsent, overdue
+from mmm_server.http.connections import (
+    EVICTION_SECONDS,
+    LINGER_SECONDS,
+    QUIET_SECONDS,
+    Guard,
+    Phase,
+    Reason,
+    Unsent,
+    old_age,
+    overdue,
+    unread,
+)
 from mmm_server.http.exchange import new_request_id
 from mmm_server.http.problems import problem_reply
 
@@ -28,7 +41,7 @@ VERSIONS: Final = ("1.1", "1.0")
 NOT_HTTP = "The request is not valid HTTP/1.1."
 
 # Names of their own, as looking up a member of an enumeration takes longer than what is done with it.
-HEAD, BODY, ANSWER, IDLE, LINGER = Phase
+HEAD, BODY, ANSWER, IDLE, LINGER, ENDED = Phase
 
 
 class GuardedConfig(uvicorn.Config):
@@ -58,6 +71,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self.url = b""  # until a request begins
         self.phase = HEAD
         self.since = 0.0
+        self._old = math.inf  # when it is time for the client to open another connection
         self._peer: str | None = None  # set while the guard counts this connection
         self._unsent = Unsent()
         self._deaf = False  # nothing that comes is read any more
@@ -74,6 +88,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Counts the connection, or turns it away."""
         super().connection_made(transport)
         self.since = self.loop.time()
+        self._old = self.since + old_age(self.limits.connection_seconds, random.random())
         peer = self.client[0] if self.client else ""
         if self.guard.full():
             make_room(self.connections, self.since)
@@ -100,6 +115,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._enter(HEAD)
         self._barren += len(data)
         self._feed(data)
+        # Of several requests that came at once only the last one may end the connection.
+        if self.loop.time() > self._old and self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
 
     def _feed(self, data: bytes) -> None:
         try:
@@ -135,15 +153,48 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def sweep(self, now: float) -> None:
         """Ends the connection if it takes too long."""
+        if self.guard.leaving:
+            self.part(now)
         self._unsent.observe(self.transport.get_write_buffer_size(), now)
         if self._unsent.stalled(now, self.limits.write_stall_seconds):
             self._abort(Reason.WRITE_STALLED)
+            return
+        if self.phase is ENDED:
+            self._wait_for_end(now)
             return
         reason = None if self._deaf else overdue(self.phase, now - self.since, self.limits)
         if reason is Reason.HEAD_TIMEOUT:
             self._refuse(SlowClient("The head of the request did not arrive in time."), reason)
         elif reason is not None:
             self._abort(reason)
+
+    def _wait_for_end(self, now: float) -> None:
+        if self._unsent.size:
+            self.since = now  # the client is still reading
+        elif now - self.since > LINGER_SECONDS:
+            self.transport.abort()
+
+    @property
+    def answered(self) -> bool:
+        """Whether nobody waits for an answer; a request that was refused half-way gets no other."""
+        return self.phase is ENDED or self.cycle is None or bool(self.cycle.response_complete)
+
+    def shutdown(self) -> None:
+        """Answers what is asked already, also where only a part of it has arrived, and ends the connection."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            self.part(self.loop.time())
+
+    def part(self, now: float) -> None:
+        """Ends the connection if nothing is being asked on it, as far as one can know."""
+        silent = self.phase is IDLE or self.phase is ENDED or (self.phase is HEAD and not self._barren)
+        if silent and self.answered and now - self.since >= QUIET_SECONDS and not self._unread():
+            self.transport.close()
+
+    def _unread(self) -> bool:
+        found = self.transport.get_extra_info("socket")
+        return found is not None and not self.transport.is_closing() and unread(found.fileno())
 
     def evict(self) -> None:
         """Gives way to a newcomer."""
@@ -220,7 +271,7 @@ class GuardedProtocol(HttpToolsProtocol):
         last = not self.pipeline
         super().on_response_complete()
         if self._deaf and last:  # the newest message may be one that broke off and is never answered
-            self.transport.close()
+            self._hang_up()
             return
         if not self.cycle.response_complete:
             return
@@ -284,6 +335,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.guard.count_refused(reason)
         else:
             self._answer(refusal, reason)
+            self.cycle.waiting_for_100_continue = False  # nothing can be written any more
             self.cycle.disconnected = True
             self.cycle.message_event.set()
 
@@ -296,9 +348,18 @@ class GuardedProtocol(HttpToolsProtocol):
         ]
         lines = [b"%b: %b\r\n" % field for field in fields if field[0] != b"connection"]
         self.transport.write(b"".join([STATUS_LINE[refusal.status], *lines, b"connection: close\r\n\r\n", reply.body]))
-        self.transport.close()
         self._deaf = True
+        self._hang_up()
         self.guard.count_refused(reason)
+
+    def _hang_up(self) -> None:
+        """Ends our side: to a client that is still sending, a close is a reset, which may take the answer with it."""
+        if self._peer is None:  # turned away: it may hold nothing
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.flow.resume_reading()  # whoever is still sending sees the answer only when that is over
+            self.transport.write_eof()
+            self._enter(ENDED)
 
     def _leave(self) -> None:
         if self._peer is not None:
@@ -318,8 +379,8 @@ def make_room(connections: Iterable[object], now: float) -> None:
         one
         for one in connections
         if isinstance(one, GuardedProtocol)
-        and (one.phase is IDLE or one.phase is HEAD)
-        and (one.cycle is None or one.cycle.response_complete)
+        and (one.phase is IDLE or one.phase is HEAD or one.phase is ENDED)
+        and one.answered
         and now - one.since > EVICTION_SECONDS
     ]
     for one in heapq.nsmallest(1 + len(waiting) // 32, waiting, key=lambda each: each.since):

@@ -1,7 +1,8 @@
 """The serving process: two listeners and one engine on one event loop, from the first probe to the last answer.
 
-On SIGTERM: not ready at once · keep accepting for the drain delay, telling every client to reconnect elsewhere · stop
-accepting · finish what is in flight · exit 0, at the latest when the grace period is nearly over.
+On SIGTERM: not ready at once, unless whoever sent it takes this server out of traffic anyway · keep accepting for the
+drain delay, telling every client to reconnect elsewhere · stop accepting · finish what is in flight or has begun to
+arrive · exit 0, at the latest when the grace period is nearly over.
 """
 
 import asyncio
@@ -18,11 +19,11 @@ import uvloop
 from starlette.types import ASGIApp
 
 from mmm_server.engine.engine import Engine
-from mmm_server.engine.lifecycle import State
 from mmm_server.errors import Fatal, InternalError
 from mmm_server.http.app import inference_app, operations_app
 from mmm_server.http.connections import Guard, Reason, sweep_seconds
 from mmm_server.http.loop_lag import LagMeter, measured
+from mmm_server.http.mirror import Mirror
 from mmm_server.http.protocol import GuardedConfig, GuardedProtocol
 from mmm_server.limits import connection_limits_of
 from mmm_server.logs import fields
@@ -57,7 +58,7 @@ class Listener(uvicorn.Server):
         config.guard = guard
         super().__init__(config)
         self.task: asyncio.Task[None] | None = None
-        self._sweeps = sweep_seconds(guard.limits)
+        self._guard = guard
 
     @property
     def port(self) -> int:
@@ -83,7 +84,7 @@ class Listener(uvicorn.Server):
     async def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            await asyncio.sleep(self._sweeps)
+            await asyncio.sleep(sweep_seconds(self._guard.limits, self._guard.leaving))
             now = loop.time()
             for connection in list(self.server_state.connections):
                 if isinstance(connection, GuardedProtocol):
@@ -91,7 +92,7 @@ class Listener(uvicorn.Server):
 
     async def finish(self, seconds: float) -> bool:
         """Stops accepting and waits for the requests in flight; whether all were answered in time."""
-        self.should_exit = True
+        self._guard.leaving = self.should_exit = True
         if self.task is None:
             return True
         done, _ = await asyncio.wait({self.task}, timeout=max(0.0, seconds))
@@ -110,7 +111,8 @@ class Process:
         raise_file_limit(2 * settings.max_connections)
         guards = [Guard(connection_limits_of(settings), self._count_refused) for _ in range(2)]
         inference, operations = (settings.host, settings.http_port), (settings.host, settings.operations_port)
-        self._app = inference_app(self._engine)
+        self._mirror = Mirror(metrics, settings.rollout_dir, loopback=settings.mirror_loopback)
+        self._app = inference_app(self._engine, self._mirror)
         self._inference = Listener(self._app, inference, guards[0])
         self._operations = Listener(operations_app(self._engine), operations, guards[1])
         self._lag = LagMeter()
@@ -120,8 +122,12 @@ class Process:
 
     async def run(self) -> int:
         """The exit code, once everything is over."""
-        with measured(self._lag, lambda: self._engine.lifecycle.answering):
-            return await self._run()
+        mirroring = asyncio.create_task(self._mirror.run())
+        try:
+            with measured(self._lag, lambda: self._engine.lifecycle.answering):
+                return await self._run()
+        finally:
+            mirroring.cancel()
 
     def _count_refused(self, reason: Reason) -> None:
         self._metrics.refused_connections.labels(reason.value).inc()
@@ -153,7 +159,7 @@ class Process:
         began = time.monotonic()
         grace = self._settings.grace_seconds
         deadline = began + grace - min(LAST_MOMENT_SECONDS, 0.2 * grace)
-        self._engine.lifecycle.advance(State.DRAINING)
+        self._engine.drain()
         delay = min(self._settings.drain_delay_seconds, deadline - began)
         log.info("draining", extra=fields(delay_seconds=delay))
         await _first(self._hurry, self._engine.failed, seconds=delay)

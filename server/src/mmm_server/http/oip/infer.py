@@ -1,7 +1,7 @@
 """POST …/infer: reading a message, computing what it wants, and writing tensors."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -33,54 +33,59 @@ class Infer:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def check_head(self, scope: Scope) -> None:
+    def check_head(self, scope: Scope, ticket: Ticket) -> None:
         """ModelNotFound for another model or version."""
-        check_served(scope, self._engine.settings)
+        check_served(scope, self._engine.settings.model_name, ticket.version)
 
-    async def read(self, scope: Scope, body: bytes) -> InferenceCall:
+    async def read(self, scope: Scope, ticket: Ticket, body: bytes) -> InferenceCall:
         """The call; large bodies are parsed in a thread."""
-        length = header_of(scope, HEADER_LENGTH)
+        length, offered = header_of(scope, HEADER_LENGTH), _offered(ticket)
         if len(body) > LARGE:
-            return await asyncio.to_thread(self._parse, body, length)
-        return self._parse(body, length)
+            return await asyncio.to_thread(self._parse, body, length, offered)
+        return self._parse(body, length, offered)
 
     async def respond(self, ticket: Ticket, call: InferenceCall) -> Outputs:
         """The wanted outputs, each computed once."""
-        engine, names = self._engine, {wanted.name for wanted in call.outputs}
-        _check_offered(engine, names)
-        if names == {PROBABILITIES} and not _embeds(engine):
+        engine, names, offered = self._engine, {wanted.name for wanted in call.outputs}, _offered(ticket)
+        _check_offered(offered, names)
+        if names == {PROBABILITIES} and not _embeds(offered):
             return {PROBABILITIES: await engine.classify(ticket, call.images, call.texts)}
         images = call.images if names & {IMAGE_EMBEDS, PROBABILITIES} else []
         texts = call.texts if names & {TEXT_EMBEDS, PROBABILITIES} else []
         vectors = await engine.embed(ticket, images, texts)
         found = {IMAGE_EMBEDS: vectors.images, TEXT_EMBEDS: vectors.texts}
         if PROBABILITIES in names:
-            found[PROBABILITIES] = engine.compare(vectors)
+            found[PROBABILITIES] = engine.compare(ticket, vectors)
         return found
 
-    async def finish(self, scope: Scope, call: InferenceCall, answer: Outputs) -> Reply:
+    async def finish(self, scope: Scope, ticket: Ticket, call: InferenceCall, answer: Outputs) -> Reply:
         """The answer in JSON, and behind it the outputs that shall be binary."""
-        settings = self._engine.settings
-        head: dict[str, object] = {"model_name": settings.model_name, "model_version": settings.model_version}
+        version = ticket.version or self._engine.version
+        head: dict[str, object] = {"model_name": self._engine.settings.model_name, "model_version": version.name}
         if call.id is not None:
             head["id"] = call.id
         return await compressed(_write(head, call, answer), scope)
 
-    def _parse(self, body: bytes, header_length: str | None) -> InferenceCall:
+    def _parse(self, body: bytes, header_length: str | None, offered: Sequence[Task]) -> InferenceCall:
         limits = self._engine.limits
         message = parse_message(body, header_length, JsonLimits(limits.json_depth, limits.json_values))
-        return read_call(message, limits, self._engine.tasks)
+        return read_call(message, limits, offered)
 
 
-def _check_offered(engine: Engine, names: set[str]) -> None:
+def _offered(ticket: Ticket) -> tuple[Task, ...]:
+    """The tasks of the version that answers."""
+    return () if ticket.served is None else ticket.served.tasks
+
+
+def _check_offered(offered: tuple[Task, ...], names: set[str]) -> None:
     needed = tuple(task for name, (_, task) in OUTPUTS.items() if name in names)
-    missing = tuple(task for task in needed if task not in engine.tasks)
+    missing = tuple(task for task in needed if task not in offered)
     if missing:
-        raise TaskNotOffered(f"{name_all(missing)} is not offered here; this model offers {name_all(engine.tasks)}.")
+        raise TaskNotOffered(f"{name_all(missing)} is not offered here; this model offers {name_all(offered)}.")
 
 
-def _embeds(engine: Engine) -> bool:
-    return {Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING} <= set(engine.tasks)
+def _embeds(offered: Sequence[Task]) -> bool:
+    return {Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING} <= set(offered)
 
 
 def _write(head: dict[str, object], call: InferenceCall, answer: Outputs) -> Reply:

@@ -3,11 +3,11 @@
 from starlette.types import Scope
 
 from mmm_server.engine.engine import Engine
+from mmm_server.engine.version import Version
 from mmm_server.errors import ModelNotFound, NotReady
 from mmm_server.http.oip.call import IMAGE, OUTPUTS, PROBABILITIES, TEXT
 from mmm_server.http.reply import Reply, json_reply
 from mmm_server.http.routes.status import DISTRIBUTION, build_version
-from mmm_server.settings import Settings
 
 EXTENSIONS = ["binary_tensor_data", "statistics"]
 PLATFORM = "mmm_safetensors"
@@ -15,15 +15,15 @@ ANY = -1  # a size that the client chooses
 RETRY_SECONDS = 2.0
 
 
-def check_served(scope: Scope, settings: Settings) -> None:
+def check_served(scope: Scope, model: str, version: Version | None) -> None:
     """ModelNotFound unless the path names the model, and the version if any, that is served.
 
     A path that was found as a whole has no parameters: it names them.
     """
     wanted = scope.get("path_params", {})
-    if wanted.get("model", settings.model_name) != settings.model_name:
+    if wanted.get("model", model) != model:
         raise ModelNotFound("No model of that name is served here; GET /v2/models lists what is.")
-    if wanted.get("version", settings.model_version) != settings.model_version:
+    if version is not None and wanted.get("version", version.name) != version.name:
         raise ModelNotFound("This version of the model is not served here; the model's metadata names the one that is.")
 
 
@@ -47,7 +47,7 @@ def model_metadata(engine: Engine) -> Reply:
     return json_reply(
         {
             "name": engine.settings.model_name,
-            "versions": [engine.settings.model_version],
+            "versions": [engine.version.name],
             "platform": PLATFORM,
             "inputs": [{"name": name, "datatype": "BYTES", "shape": [ANY]} for name in read],
             "outputs": [{"name": name, "datatype": "FP32", "shape": [ANY, last[name]]} for name in made],

@@ -58,7 +58,7 @@ def _whoever(engine: Engine, look: Look) -> Callable[[Scope], Reply]:
 
 def _if_served(engine: Engine, look: Look) -> Callable[[Scope], Reply]:
     def checked(scope: Scope) -> Reply:
-        metadata.check_served(scope, engine.settings)
+        metadata.check_served(scope, engine.settings.model_name, engine.version)
         return look(engine)
 
     return checked

@@ -23,7 +23,7 @@ def statistics(engine: Engine, tally: Tally) -> Reply:
     samples = _Samples(engine.metrics.registry)
     model = {
         "name": engine.settings.model_name,
-        "version": engine.settings.model_version,
+        "version": engine.version.name,
         "last_inference": int((tally.last_success or 0) * 1000),
         "inference_count": int(samples.total(f"{metrics.BATCH_SIZE}_sum")),
         "execution_count": int(samples.total(f"{metrics.BATCH_SIZE}_count")),

@@ -35,13 +35,13 @@ class EmbeddingsHandler:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def check_head(self, scope: Scope) -> None:
+    def check_head(self, scope: Scope, ticket: Ticket) -> None:
         """UnsupportedType for anything but JSON."""
         kind = (header_of(scope, b"content-type") or "application/json").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
             raise UnsupportedType("Send application/json.")
 
-    async def read(self, scope: Scope, body: bytes) -> EmbeddingsCall:
+    async def read(self, scope: Scope, ticket: Ticket, body: bytes) -> EmbeddingsCall:
         """The call, for the model that is served; large bodies are parsed in a thread."""
         bounds = JsonLimits(self._engine.limits.json_depth, self._engine.limits.json_values)
         if len(body) > LARGE:
@@ -49,17 +49,17 @@ class EmbeddingsHandler:
         else:
             call = parse_embeddings(body, bounds)
         check_model(call.model, self._engine.settings)
-        _check_dimensions(call, self._engine)
+        _check_dimensions(call, ticket)
         return call
 
     async def respond(self, ticket: Ticket, call: EmbeddingsCall) -> Embeddings:
         """The vectors."""
         vectors = await self._engine.embed(ticket, call.images, call.texts)
-        tokens = await self._engine.count_tokens(call.texts)
+        tokens = await self._engine.count_tokens(ticket, call.texts)
         rows = [vectors.images[index] if is_image else vectors.texts[index] for is_image, index in call.order]
         return Embeddings(np.stack(rows), tokens)
 
-    async def finish(self, scope: Scope, call: EmbeddingsCall, answer: Embeddings) -> Reply:
+    async def finish(self, scope: Scope, ticket: Ticket, call: EmbeddingsCall, answer: Embeddings) -> Reply:
         """The answer as JSON, its vectors as numbers or as base64 of little-endian float32."""
         rows = answer.vectors.astype("<f4", copy=False)
         written = [base64.b64encode(row.tobytes()).decode() for row in rows] if call.base64 else list(rows)
@@ -75,10 +75,12 @@ class EmbeddingsHandler:
         )
 
 
-def _check_dimensions(call: EmbeddingsCall, engine: Engine) -> None:
-    capabilities = engine.capabilities
-    if call.dimensions is not None and capabilities is not None and call.dimensions != capabilities.dimensions:
+def _check_dimensions(call: EmbeddingsCall, ticket: Ticket) -> None:
+    if call.dimensions is None or ticket.served is None:
+        return
+    dimensions = ticket.served.loaded().capabilities.dimensions
+    if call.dimensions != dimensions:
         raise Invalid(
-            f"The vectors of this model have {capabilities.dimensions} dimensions and are not shortened.",
+            f"The vectors of this model have {dimensions} dimensions and are not shortened.",
             field="dimensions",
         )

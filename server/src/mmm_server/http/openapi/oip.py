@@ -44,9 +44,9 @@ ERRORS = content("application/json", {"$ref": "#/components/schemas/OipError"})
 
 def paths(engine: Engine) -> Schema:
     """The paths of this surface."""
-    settings = engine.settings
+    settings, served = engine.settings, engine.version
     model = path_parameter("model", settings.model_name, "The name of the model.")
-    version = path_parameter("version", settings.model_version, "The version of the model.")
+    version = path_parameter("version", served.name, "The version of the model.")
     return {
         "/v2": _look("serverMetadata", "The server and its extensions", "OipServer", []),
         "/v2/health/live": _look("serverLive", "Whether a restart would not help", "OipLive", [], 503),

@@ -17,13 +17,19 @@ def add_health_routes(app: FastAPI, engine: Engine) -> None:
 
     @app.get("/readyz", response_class=PlainTextResponse)
     async def readyz(request: Request) -> Response:
-        """Whether traffic is wanted: the model is loaded and warm, and the server is not draining."""
-        return _report(request, engine, engine.lifecycle.ready and engine.alive)
+        """Whether traffic is wanted: the model is loaded and warm; while draining only where that is set."""
+        return _report(request, engine, engine.alive and _wanted(engine))
 
     @app.get("/startupz", response_class=PlainTextResponse)
     async def startupz(request: Request) -> Response:
         """Whether the model was loaded and warmed up."""
         return _report(request, engine, engine.lifecycle.answering)
+
+
+def _wanted(engine: Engine) -> bool:
+    lifecycle = engine.lifecycle
+    leaves = engine.settings.ready_while_draining and lifecycle.state is State.DRAINING
+    return lifecycle.ready or (leaves and lifecycle.answering)
 
 
 def _report(request: Request, engine: Engine, good: bool) -> Response:

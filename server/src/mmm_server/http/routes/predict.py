@@ -41,10 +41,10 @@ class Friendly:
         self._respond = respond
         self._split_commas = split_commas
 
-    def check_head(self, scope: Scope) -> None:
+    def check_head(self, scope: Scope, ticket: Ticket) -> None:
         """Refuses nothing yet."""
 
-    async def read(self, scope: Scope, body: bytes) -> Payload:
+    async def read(self, scope: Scope, ticket: Ticket, body: bytes) -> Payload:
         """The images and texts."""
         limits = self._engine.limits
         return await read_payload(
@@ -62,7 +62,7 @@ class Friendly:
         """The answer of this route."""
         return await self._respond(self._engine, ticket, call)
 
-    async def finish(self, scope: Scope, call: Payload, answer: dict[str, object]) -> Reply:
+    async def finish(self, scope: Scope, ticket: Ticket, call: Payload, answer: dict[str, object]) -> Reply:
         """The answer as JSON."""
         return json_reply(answer)
 

@@ -48,8 +48,8 @@ def _status(engine: Engine) -> dict[str, object]:
         "state": engine.lifecycle.state,
         "model": {
             "name": settings.model_name,
-            "version": settings.model_version,
-            "digest": settings.model_digest,
+            "version": engine.version.name,
+            "digest": engine.version.digest,
             "tasks": list(engine.tasks),
             "architecture": engine.capabilities.architecture if engine.capabilities else None,
         },
@@ -60,6 +60,7 @@ def _status(engine: Engine) -> dict[str, object]:
             "memoryBytes": reported.get("memory_bytes"),
             "cosine": reported.get("cosine"),
         },
+        "swap": engine.swap.as_members() if engine.swap else None,
         "batchLimit": engine.batch_limit,
         "loadSeconds": engine.load_seconds,
         "queue": {"depth": depth, "inflight": inflight, "estimatedWaitSeconds": wait},
