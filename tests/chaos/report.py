@@ -35,6 +35,7 @@ SUITES = {
     "drift": "Every managed field of every child is edited by hand.",
     "writers": "Others write to the same objects at the same time.",
     "namespaces": "Namespaces end, objects are deleted and made again.",
+    "requests": "Servers end under load: rollouts, scale-downs, deletions, behind a Service that learns of it late.",
 }
 
 
@@ -50,6 +51,7 @@ TESTS = {
     "drift": "test_drift.py",
     "writers": "test_writers.py",
     "namespaces": "test_namespaces.py",
+    "requests": "rollouts/test_lost_requests.py",
 }
 
 

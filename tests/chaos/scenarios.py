@@ -43,7 +43,8 @@ async def rollback_mid_roll(stage: Stage) -> None:
     await stage.create(replicas=2)
     await stage.settled()
     await stage.edit(model={"version": "2"})
-    await stage.until(lambda: stage.deployment("2"), "a Deployment of version 2")
+    # Of its Deployment alone it would be open whether a pod is ever made.
+    await stage.until(lambda: _pods_of(stage, "2"), "a pod of version 2")
     await stage.edit(model={"version": "1"})
     await stage.until(lambda: _size(stage, "2") == 0, "version 2 at zero")
     await stage.settled()

@@ -25,7 +25,15 @@ PATIENCE_SECONDS = 180.0
 NOTES = {value for name, value in vars(names).items() if name.startswith("ANNOTATION_")} - {names.ANNOTATION_DIGEST}
 INCIDENTAL = NOTES | {
     *("uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "namespace"),
-    *("lastTransitionTime", "since", "startedAt", "clusterIP", "clusterIPs", "deployment.kubernetes.io/revision"),
+    *(
+        "lastTransitionTime",
+        "since",
+        "startedAt",
+        "createdAt",
+        "clusterIP",
+        "clusterIPs",
+        "deployment.kubernetes.io/revision",
+    ),
     # Hashes and uids of what has other names.
     *(names.LABEL_VOLUME, "controller-uid", "batch.kubernetes.io/controller-uid"),
 }

@@ -21,6 +21,8 @@ from mmm_operator.api.environment import refuse_name
 from mmm_operator.api.storage import AddressingStyle
 from mmm_operator.api.v1alpha1 import DType, Quantization, Task
 from mmm_operator.builders.environment import MODEL_ROOT
+from mmm_operator.builders.models import VERSIONS_SIDE_BY_SIDE
+from mmm_operator.builders.told import Told
 from mmm_operator.diagnose import OWN_WORDS, Evidence, diagnose
 from mmm_operator.scrape.page import StatusPage
 from mmm_operator.snapshot import Manifest
@@ -28,9 +30,11 @@ from mmm_repository.storage import AddressingStyle as RepositoryAddressingStyle
 from mmm_server.__main__ import _parse
 from mmm_server.engine.engine import Engine
 from mmm_server.fetch import FetchFailed, FetchSettings, TerminationSettings, load_fetch_settings
+from mmm_server.follow import KEPT
 from mmm_server.http.app import inference_app, operations_app
+from mmm_server.http.mirror_target import Target, parse_target
 from mmm_server.metrics import Metrics
-from mmm_server.settings import PREFIX, Settings, load_settings
+from mmm_server.settings import PREFIX, TUNABLE, Settings, load_settings
 from mmm_server.tasks import Task as ServerTask
 from mmm_server.termination import write_termination
 from tests.unit.operator.core.build import SETTINGS, Draft, exited, make_mmm, make_pod
@@ -91,6 +95,22 @@ def test_the_server_understands_every_value(draft: Draft, clean: pytest.MonkeyPa
     assert settings.drain_delay_seconds == SETTINGS.drain_delay_seconds
     assert settings.grace_seconds == SETTINGS.grace_seconds
     assert (settings.http_port, settings.operations_port) == (names.PORT_HTTP, names.PORT_OPERATIONS)
+
+
+@pytest.mark.parametrize("port", [80, 8080])
+def test_the_server_sends_copies_to_the_service_that_the_operator_names(port: int) -> None:
+    told = Told(mirror=names.service_url(names.preview_name("clip", "1a2b3c4d"), "models", port))
+    assert parse_target(told.files()["mirror.json"].encode()) == Target("clip-1a2b3c4d.models.svc", port)
+
+
+@EVERY_DRAFT
+def test_copies_to_this_machine_are_for_tests_alone(draft: Draft) -> None:
+    allowed = "MMM_MIRROR_LOOPBACK"
+    assert allowed in server_names()
+    assert allowed not in environment_of(draft, SERVER)
+    with pytest.raises(ValueError, match="belong to the operator"):
+        refuse_name(allowed)
+    assert allowed.removeprefix(PREFIX).lower() not in TUNABLE
 
 
 @EVERY_DRAFT
@@ -263,3 +283,7 @@ def test_users_cannot_set_what_the_operator_sets(draft: Draft) -> None:
     assert all(name.startswith(PREFIX) for name in own_names(draft, SERVER))
     with pytest.raises(ValueError, match="belong to the operator"):
         refuse_name(f"{PREFIX}X")
+
+
+def test_the_cache_has_room_for_what_the_follower_keeps() -> None:
+    assert VERSIONS_SIDE_BY_SIDE == 1 + KEPT

@@ -22,16 +22,28 @@ NODE = "limited"
 # The kinds that are looked at, and the children among them.
 OPTIONAL = ("HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy")
 CHILDREN = ("Deployment", "Job", "Service", "PersistentVolumeClaim", *OPTIONAL)
-KINDS = (names.KIND, "Pod", "Event", *CHILDREN)
+KINDS = (names.KIND, "Pod", "Event", "ConfigMap", *CHILDREN)
 SCALING = {"minReplicas": 1, "maxReplicas": 3}
 CLAIM = {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "1Gi"}}
 # Every namespace has the certificate of the API server in this ConfigMap.
 TRUST = {"caBundle": {"configMapKeyRef": {"name": "kube-root-ca.crt"}}}
-EVERYTHING = {"replicas": 2, "autoscaling": SCALING, "cache": CLAIM, "networkPolicy": {}, "storage": TRUST}
+# While both revisions are there, the new one has an address of its own.
+SWITCH = {"type": "BlueGreen", "blueGreen": {"scaleDownDelaySeconds": 0}}
+EVERYTHING = {
+    "replicas": 2,
+    "autoscaling": SCALING,
+    "cache": CLAIM,
+    "networkPolicy": {},
+    "storage": TRUST,
+    "rollout": SWITCH,
+}
 LESS = {"replicas": 1, "autoscaling": None, "networkPolicy": None, "revisionHistoryLimit": 0}
 
 # Whose names are taken; behind the name of a Job that of a Deployment is not needed.
 TAKEN = {"taken": ("Deployment", "Service", *OPTIONAL), "cached": ("PersistentVolumeClaim", "Job")}
+
+# What it takes to tell running pods something.
+TELLING = {("ConfigMap", "create"), ("ConfigMap", "patch"), ("Pod", "patch")}
 
 Seen = Mapping[str, list[Manifest]]
 """The objects of one namespace, by kind."""
@@ -64,6 +76,8 @@ class Right:
         """The one of the models that needs it."""
         if self.grant.resource == "events" and self.verb == "list":
             return "stuck"
+        if (self.kind, self.verb) in TELLING:
+            return "swapped"
         if self.verb == "get" and self.kind in CHILDREN:
             return next(name for name, kinds in TAKEN.items() if self.kind in kinds)
         return "small" if self.verb == "delete" else "clip"
@@ -128,15 +142,16 @@ def bind(api: httpx.Client, namespace: str) -> None:
     api.post(f"/apis/{RBAC}/v1/namespaces/{namespace}/rolebindings", json=binding).raise_for_status()
 
 
-MODELS = {
+MODELS: dict[str, dict[str, object]] = {
     "clip": EVERYTHING,
     "small": EVERYTHING,
     "taken": {**EVERYTHING, "cache": {}},
     "cached": {"cache": CLAIM, "storage": TRUST},
     "stuck": {},
+    "swapped": {"rollout": {"type": "HotSwap"}},
 }
 """`clip` has everything; `small` loses everything that it can lose; `taken` and `cached` find their names taken; the
-pods of `stuck` get a node and no volume."""
+pods of `stuck` get a node and no volume, and those of `swapped` are told what to serve."""
 
 
 def begin(objects: Objects, make_mmm: Callable[..., Manifest], name: str, taken: list[Manifest]) -> None:
@@ -211,7 +226,8 @@ def children(seen: Seen, name: str) -> list[tuple[str, Manifest]]:
 
 def facts(seen: Seen) -> dict[str, bool]:
     """What the operator achieved for the models of this namespace; at the end of a good story all of it is true."""
-    tellers = {"clip": of_clip, "small": of_small, "taken": of_taken, "cached": of_cached, "stuck": of_stuck}
+    tellers = {"clip": of_clip, "small": of_small, "taken": of_taken, "cached": of_cached}
+    tellers |= {"stuck": of_stuck, "swapped": of_swapped}
     there = [item["metadata"]["name"] for item in seen[names.KIND]]
     return {fact: true for name in there for fact, true in tellers[name](seen).items()}
 
@@ -235,8 +251,21 @@ def of_small(seen: Seen) -> dict[str, bool]:
         "small has its second version": "2" in versions,
         "Deployment is gone": "1" not in versions,
         "Job is gone": "1" not in [version_of(item["spec"]["template"]) for kind, item in small if kind == "Job"],
+        "Service is gone": sum(kind == "Service" for kind, _ in small) <= 1,
         **{f"{kind} is gone": kind not in left for kind in OPTIONAL},
     }
+
+
+def of_swapped(seen: Seen) -> dict[str, bool]:
+    told = [pod["metadata"].get("annotations", {}) for pod in seen["Pod"] if model_of(pod) == "swapped"]
+    return {
+        "swapped is told": "swapped-rollout" in {item["metadata"]["name"] for item in seen["ConfigMap"]},
+        "swapped listens": any(names.ANNOTATION_TOLD in annotations for annotations in told),
+    }
+
+
+def model_of(pod: Manifest) -> str:
+    return str(pod["metadata"].get("labels", {}).get(names.LABEL_MODEL, ""))
 
 
 def version_of(item: Manifest) -> str:

@@ -150,9 +150,11 @@ class Audit:
         with self.log.open("rb") as lines:
             lines.seek(since)
             for line in lines:
+                if not line.endswith(b"\n"):
+                    return  # it is being written
                 entry = json.loads(line)
                 # Tests speak through httpx, also with the operator's token.
-                mine = entry["user"]["username"] in self.users and "httpx" not in entry.get("userAgent", "")
+                mine = entry["user"].get("username") in self.users and "httpx" not in entry.get("userAgent", "")
                 if mine and namespace in (None, entry.get("objectRef", {}).get("namespace")):
                     yield entry
 
@@ -195,7 +197,18 @@ def used_rights(entries: Iterable[Manifest]) -> set[tuple[str, str, str]]:
 
 def forbidden(entry: Manifest) -> bool:
     """Whether the API server did not let it happen for want of a right."""
-    return bool(entry["annotations"].get("authorization.k8s.io/decision") == "forbid")
+    return _decision(entry) == "forbid"
+
+
+def allowed(entry: Manifest) -> bool:
+    """Whether the API server saw the right for it."""
+    return _decision(entry) == "allow"
+
+
+def _decision(entry: Manifest) -> str | None:
+    # A request that ends while it waits its turn (priority and fairness) is recorded, and never decided on.
+    decision: str | None = entry.get("annotations", {}).get("authorization.k8s.io/decision")
+    return decision
 
 
 def describe(entry: Manifest) -> str:

@@ -46,6 +46,10 @@ def claim(**fields: Any) -> dict[str, Any]:
     return {"cache": {"type": "PersistentVolumeClaim", **fields}}
 
 
+def canary(steps: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+    return {"rollout": {"type": "Canary", "canary": {"steps": steps, **fields}}}
+
+
 def pods(**fields: Any) -> dict[str, Any]:
     return {"podTemplate": {"spec": fields}}
 
@@ -204,6 +208,14 @@ REFUSED = {
         {"rollout": {"minReadySeconds": 60, "progressDeadlineSeconds": 60}},
         "progressDeadlineSeconds must exceed minReadySeconds",
     ),
+    "a canary without steps": ({"rollout": {"type": "Canary"}}, "canary"),
+    "steps without a canary": ({"rollout": {"canary": {"steps": [{"weight": 10}]}}}, "canary"),
+    "steps that shrink": (canary([{"weight": 50}, {"weight": 10}]), "sort steps by weight"),
+    "the same step twice": (canary([{"weight": 10}, {"weight": 10}]), "write each weight once"),
+    "a step to nowhere": (canary([{"weight": 100}]), "should be less than or equal to 99"),
+    "agreement with nobody": (canary([{"weight": 10}], minAgreementPercent=99), "write mirror: true"),
+    "a promotion of a version": ({"rollout": {"promote": "2"}}, "status.model.target.revision"),
+    "replacing what may not be missing": ({"rollout": {"maxUnavailable": 0}}, "write maxUnavailable: 1"),
     "port that does not exist": ({"service": {"port": 65536}}, "should be less than or equal to 65535"),
     "label of the operator": ({"service": {"labels": {"serving.multimodal.dev/model": "x"}}}, BELONGS),
     "annotation of the operator": ({"service": {"annotations": {"serving.multimodal.dev/digest": "x"}}}, BELONGS),
@@ -257,6 +269,14 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "a claim": model(uri="pvc://models", digest=DIGEST),
     "a directory on a claim": model(uri="pvc://models.shared/team/clip", digest=DIGEST),
     "an image": model(uri="oci://registry.example:5000/team/clip-b32", digest=DIGEST),
+    "a canary in steps": canary(
+        [{"weight": 10, "pauseSeconds": 60}, {"weight": 50}], mirror=True, minAgreementPercent=99
+    ),
+    "a canary of one step": canary([{"weight": 1, "minRequests": 100, "maxErrorPercent": 1}]),
+    "a promotion by hand": {
+        "rollout": {"type": "BlueGreen", "blueGreen": {"promotion": "Manual"}, "promote": "0123abcd"}
+    },
+    "no pod less": {"rollout": {"whenNoCapacity": "Wait", "maxUnavailable": 0}},
     "nothing for now": {"suspend": True, "rollout": {"paused": True}},
     "arguments for a server of one's own": {"runtime": {"image": "own", "args": ["--verbose"]}},
     "a closed network": {"networkPolicy": {}},
@@ -306,7 +326,12 @@ def test_what_is_left_out_gets_its_default(stored: dict[str, Any]) -> None:
     assert spec["storage"] == {"addressingStyle": "Auto", "insecureSkipTLSVerify": False}
     assert spec["cache"]["claimTemplate"] == {"size": "10Gi", "accessMode": "ReadWriteMany"}
     assert spec["runtime"] == {"dtype": "auto", "maxQueueSeconds": 2, "quantization": "None"}
-    assert spec["rollout"] == {"minReadySeconds": 0, "progressDeadlineSeconds": 900, "paused": False}
+    assert spec["rollout"] == {
+        **{"type": "RollingUpdate", "maxUnavailable": 1, "whenNoCapacity": "ReplaceInPlace"},
+        **{"capacityTimeoutSeconds": 120, "autoRollback": True, "paused": False},
+        **{"minReadySeconds": 0, "progressDeadlineSeconds": 900},
+        "blueGreen": {"scaleDownDelaySeconds": 30, "promotion": "Automatic"},
+    }
     assert spec["service"] == {"port": 80}
     assert "autoscaling" not in spec
     assert "accelerator" not in spec

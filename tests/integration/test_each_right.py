@@ -82,6 +82,9 @@ OTHER_CONSEQUENCES = {
     ("Secret", "get"): "clip is ready",
     ("ConfigMap", "get"): "clip is ready",
     ("Event", "list"): "stuck tells why",
+    ("ConfigMap", "create"): "swapped is told",
+    ("ConfigMap", "patch"): "swapped is told",
+    ("Pod", "patch"): "swapped listens",
     ("Event", "create"): UNTOLD,
 }
 EVERY_RULE = rules((*OPERATOR, *LEASE))

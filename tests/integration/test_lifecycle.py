@@ -91,6 +91,7 @@ def test_a_changed_child_is_mended_with_one_write(objects: Objects, serve: MakeM
             return bool(objects.need("Deployment", name)["spec"]["progressDeadlineSeconds"] != 77)
 
         eventually(mended)
+        eventually(lambda: audit.writes(since, objects.namespace))  # it is recorded a moment after it is done
     assert audit.writes(since, objects.namespace) == [f"patch deployments {name}"]
 
 

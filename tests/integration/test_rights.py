@@ -16,7 +16,7 @@ from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
 from tests.integration.limited import EVERYTHING, LESS, OPTIONAL
 from tests.integration.objects import Objects, eventually
-from tests.integration.operator_process import GRANTED, OPERATORS, Audit, Operator, forbidden, used_rights
+from tests.integration.operator_process import GRANTED, OPERATORS, Audit, Operator, allowed, forbidden, used_rights
 
 pytestmark = pytest.mark.integration
 
@@ -91,9 +91,9 @@ def test_all_tests_together_used_what_is_granted_and_asked_for_nothing_else(
 ) -> None:
     """Over the whole audit log; what no test used counts only when all modules ran."""
     entries = list(Audit(cluster.audit_log, OPERATORS).requests())
-    asked, allowed = used_rights(entries), used_rights(entry for entry in entries if not forbidden(entry))
+    asked, used = used_rights(entries), used_rights(filter(allowed, entries))
     assert asked - GRANTED == set()
-    unused = GRANTED - allowed
+    unused = GRANTED - used
     ran = {item.path.name for item in request.session.items}
     if ran >= {path.name for path in Path(__file__).parent.glob("test_*.py")} and not request.session.testsfailed:
         assert unused == set()

@@ -235,9 +235,9 @@ def test_what_the_kubelet_says_is_the_reason_until_it_is_over(name: str, admit: 
     patient.show(status)
     patient.says("Ready", "False", reason, words)
     patient.heals()
-    told = patient.events()
-    assert told.count(("Warning", reason)) == 1
-    assert ("Normal", "Ready") in told
+    # Events are sent after the status that they tell of.
+    eventually(lambda: ("Normal", "Ready") in patient.events())
+    assert patient.events().count(("Warning", reason)) == 1
 
 
 def test_an_evicted_pod_is_spoken_of_until_its_successor_serves(admit: Callable[..., Patient]) -> None:

@@ -26,6 +26,7 @@
     - get  # whose it is, when the name of a new one is taken
     - patch  # make it so, and repair it
     - create  # where applications reach the model
+    - delete  # a canary needs no address of its own any more
 - apiGroups: ["autoscaling"]
   resources: [horizontalpodautoscalers]
   verbs:
@@ -75,6 +76,7 @@
   verbs:
     - list  # what there is, at the start and after every gap
     - watch  # who serves, and why another does not
+    - patch  # an annotation that makes the kubelet look at once into what HotSwap and mirror tell a pod
 - apiGroups: [""]
   resources: [secrets]
   verbs:
@@ -82,7 +84,9 @@
 - apiGroups: [""]
   resources: [configmaps]
   verbs:
-    - get  # the one of spec.storage.caBundle, to look into the repository
+    - get  # the one of spec.storage.caBundle, to look into the repository; what HotSwap and mirror tell pods
+    - create  # what HotSwap and mirror tell running pods
+    - patch  # what HotSwap and mirror tell running pods
 - apiGroups: ["events.k8s.io"]
   resources: [events]
   verbs:

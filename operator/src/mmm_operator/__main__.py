@@ -1,4 +1,4 @@
-"""`python -m mmm_operator run | plan | crd | --version`."""
+"""`python -m mmm_operator run | plan | simulate | crd | --version`."""
 
 import argparse
 import logging
@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 
 from mmm_operator.errors import OperatorError, SettingsError
-from mmm_operator.offline.arguments import add_arguments
+from mmm_operator.offline import arguments as plan_arguments
+from mmm_operator.offline.simulation import arguments as simulation_arguments
 from mmm_operator.settings import explain_settings
 from mmm_operator.version import version
 
@@ -16,7 +17,10 @@ OK, FAILURE, USAGE = 0, 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 after SIGTERM, 1 after a failure that a restart may heal, 2 for wrong usage; `plan`: its own."""
+    """The exit code: 0 after SIGTERM, 1 after a failure that a restart may heal, 2 for wrong usage.
+
+    `plan` and `simulate` have their own.
+    """
     chosen = _parser().parse_args(arguments)
     try:
         return COMMANDS[chosen.command][0](chosen)
@@ -36,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, (_, explanation) in COMMANDS.items():
         command = commands.add_parser(name, help=explanation, description=f"{explanation[0].upper()}{explanation[1:]}.")
         if name == "plan":
-            add_arguments(command)
+            plan_arguments.add_arguments(command)
+        if name == "simulate":
+            simulation_arguments.add_arguments(command)
         if name == "run":
             command.formatter_class = argparse.RawDescriptionHelpFormatter
             command.epilog = f"environment:\n{explain_settings()}"
@@ -76,6 +82,16 @@ def _plan(chosen: argparse.Namespace) -> int:
         return USAGE
 
 
+def _simulate(chosen: argparse.Namespace) -> int:
+    from mmm_operator.offline.simulation.command import run_simulation
+
+    try:
+        return run_simulation(chosen)
+    except OperatorError as error:
+        print(error, file=sys.stderr)
+        return USAGE
+
+
 def _print_crd(_: argparse.Namespace) -> int:
     import yaml
 
@@ -88,6 +104,7 @@ def _print_crd(_: argparse.Namespace) -> int:
 COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str]] = {
     "run": (_run, "watch and reconcile; configured by MMM_OPERATOR_* in the environment"),
     "plan": (_plan, "print what the operator would do with objects in files, and why, without a cluster"),
+    "simulate": (_simulate, "play a rollout in virtual time, without a cluster, and print its steps"),
     "crd": (_print_crd, "print the CustomResourceDefinition, for kubectl apply"),
 }
 

@@ -82,6 +82,11 @@ def _ready(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     return "True", Reason.READY, f"{facts.wanted} of {facts.wanted} pods serve"
 
 
+def _given_up(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
+    failed = facts.course.failed
+    return ("False", failed.reason, failed.message) if failed else None
+
+
 def _troubled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     trouble = facts.trouble
     return ("False", trouble.reason, trouble.message) if trouble else None
@@ -104,7 +109,11 @@ def _paused(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 def _movement(facts: Facts) -> Reason:
     if facts.step.held:
         return Reason.DOWNLOADING if facts.prefetch else Reason.WAITING_FOR_VOLUME
-    replacing = bool(facts.serving) and facts.serving != facts.target
+    if facts.course.awaits:
+        return Reason.AWAITING_PROMOTION
+    if facts.course.canary is not None and facts.course.canary.limit is not None:
+        return Reason.ANALYZING
+    replacing = facts.course.swap is not None or (bool(facts.serving) and facts.serving != facts.target)
     if replacing or any(pod_revision(pod) != facts.target for pod in facts.living):
         return Reason.ROLLING_OUT
     return Reason.SCALING if facts.available or facts.step.done else Reason.STARTING
@@ -145,6 +154,16 @@ def _at_rest(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     return ("False", Reason.SETTLED, "") if facts.settled else None
 
 
+def _story(facts: Facts) -> str:
+    """What was tried, why it failed, and who serves."""
+    failed, target = facts.course.failed, facts.snapshot.resolution
+    current = facts.snapshot.status.model.current
+    known = current.version if current and current.revision == facts.serving else ""
+    back = known or next((state.version for state in facts.states if state.revision == facts.serving), "")
+    why = f"{failed.reason.value}: {failed.message}" if failed else ""
+    return f"version {target.version if target else ''} was given up, version {back} serves: {why}"
+
+
 def _progressing(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     return "True", _movement(facts), facts.because
 
@@ -153,8 +172,13 @@ def _stalled(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     blocked = _invalid(facts) or _name_conflict(facts)
     if blocked is not None:
         return "True", blocked[1], blocked[2]
+    if facts.rolled_back:
+        return "True", Reason.ROLLED_BACK, _story(facts)
     if not facts.stalled:
         return None
+    failed = facts.course.failed
+    if failed is not None:
+        return "True", failed.reason, failed.message
     trouble = facts.trouble
     because = f"{trouble.reason.value}: {trouble.message}" if trouble else facts.step.because
     return "True", Reason.PROGRESS_DEADLINE_EXCEEDED, because
@@ -312,9 +336,13 @@ def _up_to_date(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
 
 def _update_blocked(facts: Facts) -> tuple[ConditionStatus, Reason, str] | None:
     asked = facts.snapshot.mmm is not None and facts.resolved
-    if not facts.available or (asked and facts.serving == facts.target):
+    swapping = facts.course.swap is not None
+    if not facts.available or (asked and facts.serving == facts.target and not swapping):
         return None
-    blocked = _blocker(facts) or _stalled(facts)
+    blocked = _blocker(facts)
+    if blocked is None and facts.rolled_back:
+        return "True", Reason.ROLLED_BACK, _story(facts)
+    blocked = blocked or _stalled(facts)
     if blocked is None or blocked[0] == "Unknown":
         return None
     return "True", Reason.UPDATE_BLOCKED, f"an older revision serves: {blocked[1].value}: {blocked[2]}"
@@ -351,7 +379,7 @@ ADMISSION: tuple[Check, ...] = (_invalid, _name_conflict, _refused)
 BLOCKERS: tuple[Check, ...] = (*ADMISSION, _unresolved)
 
 CHECKS: dict[ConditionType, tuple[Check, ...]] = {
-    ConditionType.READY: (*map(_unready, BLOCKERS), _ready, _troubled, _deadline, _paused, _under_way),
+    ConditionType.READY: (*map(_unready, BLOCKERS), _ready, _given_up, _troubled, _deadline, _paused, _under_way),
     ConditionType.AVAILABLE: (_serving, _nobody_serves),
     ConditionType.PROGRESSING: (_at_rest, _unready(_stalled), _paused, _progressing),
     ConditionType.STALLED: (_stalled, _not_stalled),

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.diagnose import Evidence, Trouble, diagnose, diagnose_capacity
+from mmm_operator.api.rollout import Rollout, RolloutType
+from mmm_operator.course import Course
+from mmm_operator.diagnose import Evidence, Trouble, diagnose, diagnose_capacity, gather
 from mmm_operator.prefetch import Prefetch
+from mmm_operator.revisions import RevisionState
 from mmm_operator.rollout.step import Step
 from mmm_operator.snapshot import (
     Manifest,
     Ref,
-    RevisionState,
     Snapshot,
     is_living,
     is_ready,
@@ -25,16 +27,45 @@ class Facts:
     """Everything that a condition can depend on.
 
     `taken` are the needed names that somebody else's objects have, and `prefetch` the Job that comes before the pods.
+    `course` is the rollout.
     """
 
     snapshot: Snapshot
     wanted: int
     target: str
     serving: str
-    states: tuple[RevisionState, ...]
-    step: Step
+    course: Course
     taken: frozenset[Ref] = frozenset()
     prefetch: Prefetch | None = None
+
+    @property
+    def step(self) -> Step:
+        """What the rollout does next."""
+        return self.course.step
+
+    @property
+    def _can_go_back(self) -> bool:
+        return self.course.swap is not None or self.serving not in ("", self.target)
+
+    @property
+    def policy(self) -> Rollout:
+        """How the object wants to be rolled out."""
+        return self.snapshot.mmm.spec.rollout if self.snapshot.mmm else Rollout()
+
+    @property
+    def swaps(self) -> bool:
+        """Whether running pods go over to other versions, so that a revision has many."""
+        return self.policy.type is RolloutType.HOT_SWAP
+
+    @property
+    def states(self) -> tuple[RevisionState, ...]:
+        """The revisions."""
+        return self.course.states
+
+    @property
+    def rolled_back(self) -> bool:
+        """Whether the target was given up, and another revision shall serve instead."""
+        return self.course.failed is not None and self.policy.auto_rollback and self._can_go_back
 
     @property
     def goal(self) -> RevisionState | None:
@@ -62,7 +93,7 @@ class Facts:
     def settled(self) -> bool:
         """Whether the target serves at full size and nothing else runs; the pods are asked, not what counts them."""
         serving = all(pod_revision(pod) == self.target and is_ready(pod) for pod in self.living)
-        return self.step.done and serving and len(self.living) == self.wanted
+        return self.step.done and self.course.swap is None and serving and len(self.living) == self.wanted
 
     @cached_property
     def trouble(self) -> Trouble | None:
@@ -91,23 +122,21 @@ class Facts:
     @property
     def because(self) -> str:
         """What happens now, in a sentence."""
+        failed = self.course.failed
+        if failed is not None and self.rolled_back:
+            return f"the new revision has failed, the one before serves: {failed.reason.value}: {failed.message}"
         surplus = len(self.living) - self.wanted
-        return f"{surplus} pods more than wanted are going away" if self.step.done else self.step.because
+        return f"{surplus} pods more than wanted are going away" if self.step.done and surplus else self.step.because
 
     def _evidence(self, pods: Sequence[Manifest]) -> Evidence:
-        snapshot = self.snapshot
-        return Evidence(
-            pods=pods,
-            events=snapshot.pod_events,
-            deployments=() if self.step.held else self.deployments,
-            jobs=[self.prefetch.live] if self.step.held and self.prefetch and self.prefetch.live else (),
-            claims=snapshot.of_kind("PersistentVolumeClaim"),
-            leaving=[pod for pod in snapshot.pods if "deletionTimestamp" in pod["metadata"]],
-        )
+        jobs = [self.prefetch.live] if self.step.held and self.prefetch and self.prefetch.live else ()
+        return gather(self.snapshot, pods, () if self.step.held else self.deployments, jobs)
 
     @property
     def stalled(self) -> bool:
         """Whether the target makes no progress any more."""
+        if self.course.failed is not None:
+            return True
         if self.step.held:
             return self.prefetch is not None and self.prefetch.stuck
         return self.wanted > 0 and self.goal is not None and self.goal.stuck

@@ -32,6 +32,8 @@ ANNOTATION_APPLIED = f"{GROUP}/applied"
 # What a Deployment was built with, packed, and its hash: an edited one is not believed.
 ANNOTATION_BUILT = f"{GROUP}/built"
 ANNOTATION_TEMPLATE = f"{GROUP}/template"
+# A hash of what the operator says to a running pod: the kubelet looks again at once when it changes.
+ANNOTATION_TOLD = f"{GROUP}/told"
 # The uid of the MultimodalModel: tells whose a child is when somebody took its ownerReferences away.
 ANNOTATION_OWNER = f"{GROUP}/owner"
 
@@ -50,9 +52,13 @@ CONTAINER_FETCHER = "model-fetcher"
 VOLUME_MODELS = "models"
 VOLUME_CA = "store-ca"
 VOLUME_TMP = "tmp"
+# What the operator says to running pods.
+VOLUME_ROLLOUT = "rollout"
 
 PORT_HTTP = 8080
 PORT_OPERATIONS = 8081
+# Of a fetcher that stays beside the server.
+PORT_FETCHER = 8082
 PORT_NAME_HTTP = "http"
 PORT_NAME_OPERATIONS = "operations"
 
@@ -101,6 +107,16 @@ def fetch_labels(name: str) -> dict[str, str]:
 def fetch_job_name(name: str, fetch: str) -> str:
     """Name of the Job that brings a digest to the cache claim; `fetch` names all that decides what it does."""
     return f"{name}-fetch-{fetch}"
+
+
+def preview_name(name: str, revision: str) -> str:
+    """Name of the Service over the pods of one revision, while it does not have all the traffic."""
+    return f"{name}-{revision}"
+
+
+def rollout_config_name(name: str) -> str:
+    """Name of the ConfigMap by which running pods are told what to do."""
+    return f"{name}-rollout"
 
 
 def claim_name(name: str) -> str:

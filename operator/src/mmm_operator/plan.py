@@ -39,7 +39,8 @@ class Plan:
     """Writes in the order in which they are made: applies, deletes, status, events.
 
     `status` is None when it need not be written. `because` says in a sentence what the plan is for;
-    `requeue_after` asks for another look after so many seconds, since nothing will announce the change.
+    `requeue_after` asks for another look after so many seconds, since nothing will announce the change. `touch` are
+    pods whose kubelet shall look at what they mount. The status is `urgent` where the next look goes by what it says.
     """
 
     apply: tuple[Apply, ...] = ()
@@ -48,8 +49,10 @@ class Plan:
     events: tuple[Event, ...] = ()
     requeue_after: float | None = None
     because: str = ""
+    touch: tuple[Manifest, ...] = ()
+    urgent: bool = False
 
     @property
     def writes(self) -> int:
         """How many calls that change the cluster the plan makes."""
-        return len(self.apply) + len(self.delete) + (self.status is not None) + len(self.events)
+        return len(self.apply) + len(self.delete) + len(self.touch) + (self.status is not None) + len(self.events)

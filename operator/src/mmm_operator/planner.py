@@ -4,25 +4,28 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from mmm_operator.api.rollout import tells
+from mmm_operator.api.status import Status
 from mmm_operator.api.storage import CacheType
 from mmm_operator.api.v1alpha1 import Spec
 from mmm_operator.assess import Facts
-from mmm_operator.builders.autoscaler import build_autoscaler
-from mmm_operator.builders.claim import build_claim
-from mmm_operator.builders.deployment import build_deployment, rebuild_deployment
-from mmm_operator.builders.disruption import build_disruption_budget, needs_disruption_budget
-from mmm_operator.builders.network import build_network_policy
-from mmm_operator.builders.prefetch import build_prefetch_job
-from mmm_operator.builders.service import build_service
+from mmm_operator.builders.deployment import rebuild_deployment
+from mmm_operator.builders.disruption import needs_disruption_budget
+from mmm_operator.builders.told import Told, build_touch
+from mmm_operator.course import NO_SURGE, Scene, plan_course
+from mmm_operator.desired import Wish, desired_children, mirror_url, needs_budget
 from mmm_operator.diagnose import fetching_pods, next_look
 from mmm_operator.drift import first_difference, with_applied_hash
+from mmm_operator.moments import timestamp
 from mmm_operator.plan import Apply, Delete, Plan
-from mmm_operator.prefetch import Prefetch, has_failed, is_on_one_node, missing_source, plan_prefetch, shared_volume
+from mmm_operator.prefetch import has_failed, plan_prefetch
 from mmm_operator.report import report_events, report_status
-from mmm_operator.rollout.step import Step, held_step, next_step, paused_step, surplus_revisions
+from mmm_operator.revisions import RevisionState, parse_revision
+from mmm_operator.rollout.step import surplus_revisions
 from mmm_operator.settings import Settings
-from mmm_operator.snapshot import Manifest, Ref, RevisionState, Snapshot, parse_revision, revision_id
-from mmm_operator.target import Target, choose_target, serving_revision
+from mmm_operator.snapshot import Manifest, Ref, Snapshot, revision_id
+from mmm_operator.swap import config_of, what_to_tell
+from mmm_operator.target import choose_target, serving_revision
 
 # A ready pod whose status page has not been read yet is asked again after this many seconds.
 UNREAD_SECONDS = 10.0
@@ -30,23 +33,26 @@ UNREAD_SECONDS = 10.0
 PROGRESS_SECONDS = 10.0
 # Claims of users are not watched.
 UNSEEN_SECONDS = 15.0
+# What pods are told is not watched either, and nobody else should change it.
+TOLD_SECONDS = 240.0
 # Why a Job has no pod, only events say.
 JOB_EVENTS_SECONDS = 15.0
 
 
 def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
     """What to do about `snapshot`. `now` dates what changes, and tells what is overdue."""
-    states = tuple(parse_revision(item, snapshot.pods, now) for item in snapshot.of_kind("Deployment"))
+    states = tuple(_revisions(snapshot, now))
     target = choose_target(snapshot, states, settings)
     wanted = _wanted(snapshot.mmm.spec) if snapshot.mmm else _kept_size(snapshot)
-    serving = serving_revision(snapshot, target.id, wanted, states)
+    serving = serving_revision(snapshot, target, wanted, states)
     prefetch = plan_prefetch(snapshot, target, states, wanted, now)
-    step = _choose_step(snapshot, target, serving, wanted, states, prefetch)
-    desired = tuple(_children(snapshot, step, target, settings, states, prefetch))
+    course = plan_course(Scene(snapshot, target, serving, wanted, states, now), prefetch)
+    told = what_to_tell(snapshot, target, serving, course.swap, mirror_url(snapshot, course, target))
+    desired = tuple(desired_children(Wish(snapshot, course, target, prefetch, told), settings))
     taken = snapshot.foreign & {Ref.of(manifest) for manifest in desired}
-    facts = Facts(snapshot, wanted, target.id, serving, states, step, taken, prefetch)
+    facts = Facts(snapshot, wanted, target.id, serving, course, taken, prefetch)
     applies = tuple(_applies(facts, desired))
-    deletes = tuple(_deletes(facts))
+    deletes = tuple(_deletes(facts, desired))
     status = report_status(facts, target.revision.image if target.revision else "", now)
     changed = status != snapshot.status
     return Plan(
@@ -55,26 +61,36 @@ def plan(snapshot: Snapshot, settings: Settings, now: datetime) -> Plan:
         status=status if changed else None,
         events=report_events(snapshot.status.conditions, status.conditions) if changed else (),
         requeue_after=_requeue_after(facts, now),
-        because="; ".join([a.because for a in applies] + [d.because for d in deletes]) or step.because,
+        touch=tuple(_touches(facts, told)),
+        urgent=_is_urgent(snapshot.status, status),
+        because="; ".join([a.because for a in applies] + [d.because for d in deletes]) or course.step.because,
     )
 
 
-def _choose_step(
-    snapshot: Snapshot,
-    target: Target,
-    serving: str,
-    wanted: int,
-    states: Sequence[RevisionState],
-    prefetch: Prefetch | None,
-) -> Step:
-    paused = snapshot.mmm is not None and snapshot.mmm.spec.rollout.paused
-    step = (paused_step if paused else next_step)(target.id, serving, wanted, states)
-    because = missing_source(snapshot, target, states, wanted)
-    if prefetch is not None and prefetch.holds:
-        because = f"Job {prefetch.job} brings the model to its claim; no pod is touched before"
-    if step.paused or not because:
-        return step
-    return held_step(target.id, serving, wanted, states, because)
+def _touches(facts: Facts, told: Told) -> Iterator[Manifest]:
+    """The pods that have not been made to look at what they are told, once it is there to be seen."""
+    config = config_of(facts.snapshot)
+    if config is not None and (config.get("data") or {}) == told.files():
+        yield from (touch for pod in facts.living if (touch := build_touch(pod, told)))
+
+
+def _is_urgent(before: Status, after: Status) -> bool:
+    """Whether the next look needs to know what this one found out."""
+    return _memory(before) != _memory(after)
+
+
+def _memory(status: Status) -> tuple[object, ...]:
+    rollout = status.rollout
+    return rollout.strategy_in_effect == NO_SURGE, rollout.step, rollout.step_started_at, status.model.failed
+
+
+def _revisions(snapshot: Snapshot, now: datetime) -> Iterator[RevisionState]:
+    target, progress_at = snapshot.status.model.target, snapshot.status.rollout.last_progress_at
+    if snapshot.status.observed_generation != snapshot.meta.generation:
+        progress_at = timestamp(now)  # what was asked for has changed: the clock begins anew
+    for deployment in snapshot.of_kind("Deployment"):
+        moves = target is not None and target.revision == revision_id(deployment)
+        yield parse_revision(deployment, snapshot.pods, now, progress_at if moves else None)
 
 
 def _wanted(spec: Spec) -> int:
@@ -103,6 +119,10 @@ def _waits(facts: Facts, now: datetime) -> Iterator[float]:
         yield look
     if facts.step.held and facts.prefetch is None:
         yield UNSEEN_SECONDS
+    if facts.course.look is not None:
+        yield facts.course.look
+    if mmm is not None and tells(facts.policy):
+        yield TOLD_SECONDS
     yield from _fetch_waits(facts, now)
 
 
@@ -139,42 +159,6 @@ def _apply_old(facts: Facts, live: Manifest, size: int) -> Apply | None:
     return apply
 
 
-def _children(
-    snapshot: Snapshot,
-    step: Step,
-    target: Target,
-    settings: Settings,
-    states: Sequence[RevisionState],
-    prefetch: Prefetch | None,
-) -> Iterator[Manifest]:
-    """The desired children, in the order in which they are needed; none while the spec cannot be read."""
-    mmm, revision = snapshot.mmm, target.revision
-    if mmm is None:
-        return
-    spec = mmm.spec
-    if spec.cache.type is CacheType.PERSISTENT_VOLUME_CLAIM and spec.cache.claim_template is not None:
-        yield build_claim(mmm, spec.cache.claim_template)
-    yield build_service(mmm)
-    if _needs_budget(snapshot):
-        yield build_disruption_budget(mmm)
-    if spec.network_policy is not None:
-        yield build_network_policy(mmm, spec.network_policy)
-    volume = shared_volume(snapshot, states)
-    if revision is not None and prefetch is not None and (step.held or prefetch.live is not None):
-        yield build_prefetch_job(mmm, revision, settings, prefetch.job, volume, prefetch.live)
-    if revision is not None and revision.id in step.sizes:
-        live = next((item for item in snapshot.of_kind("Deployment") if revision_id(item) == revision.id), None)
-        yield build_deployment(mmm, revision, step.sizes[revision.id], settings, live, volume)
-    if spec.autoscaling is not None and not spec.suspend:
-        yield build_autoscaler(mmm, spec.autoscaling)
-
-
-def _needs_budget(snapshot: Snapshot) -> bool:
-    """Whether evictions have to be held back: where all pods must be on one node, its drain takes all of them."""
-    spec = snapshot.mmm.spec if snapshot.mmm else None
-    return spec is not None and needs_disruption_budget(spec) and not is_on_one_node(spec, snapshot.claim)
-
-
 def _apply(manifest: Manifest, live: Manifest | None) -> Apply | None:
     desired = with_applied_hash(manifest)
     if live is None:
@@ -187,7 +171,7 @@ def _apply(manifest: Manifest, live: Manifest | None) -> Apply | None:
     return Apply(desired, create=False, because=f"{Ref.of(manifest)}: {difference}")
 
 
-def _deletes(facts: Facts) -> Iterator[Delete]:
+def _deletes(facts: Facts, desired: Sequence[Manifest]) -> Iterator[Delete]:
     mmm, snapshot = facts.snapshot.mmm, facts.snapshot
     if mmm is None:
         return
@@ -196,7 +180,11 @@ def _deletes(facts: Facts) -> Iterator[Delete]:
         yield from (_delete(item, "autoscaling is off") for item in snapshot.of_kind("HorizontalPodAutoscaler"))
     if mmm.spec.network_policy is None:
         yield from (_delete(item, "it is not asked for any more") for item in snapshot.of_kind("NetworkPolicy"))
-    if not _needs_budget(snapshot):
+    wished = {Ref.of(manifest) for manifest in desired}
+    for service in snapshot.of_kind("Service"):
+        if Ref.of(service) not in wished:
+            yield _delete(service, "no rollout needs an address of its own any more")
+    if not needs_budget(snapshot):
         why = "one node has all pods" if needs_disruption_budget(mmm.spec) else "one pod needs no budget"
         yield from (_delete(item, why) for item in snapshot.of_kind("PodDisruptionBudget"))
     yield from _delete_jobs(facts)

@@ -17,7 +17,8 @@ from mmm_operator.builders.overlay import PLACEMENT
 from mmm_operator.builders.together import SharedVolume
 from mmm_operator.diagnose import has_fetched
 from mmm_operator.revision import Revision, content_hash
-from mmm_operator.snapshot import Manifest, RevisionState, Snapshot
+from mmm_operator.revisions import RevisionState
+from mmm_operator.snapshot import Manifest, Snapshot
 from mmm_operator.target import Target
 
 # A claim for one pod at a time cannot be written to beside a pod that serves, and one for readers not at all.

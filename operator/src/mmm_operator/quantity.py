@@ -17,3 +17,12 @@ def parse_quantity(value: object) -> Decimal | None:
         return None
     number, suffix = match.groups(default="")
     return Decimal(number) * _FACTORS[suffix] if suffix in _FACTORS else Decimal(number + suffix)
+
+
+def times(quantity: object, factor: int) -> str:
+    """So many times a quantity, in its own unit; raises ValueError where it is none."""
+    match = _QUANTITY.fullmatch(str(quantity))
+    if match is None:
+        raise ValueError(f"{quantity} is no quantity")
+    number, suffix = match.groups(default="")
+    return f"{factor * Decimal(number):f}{suffix}"

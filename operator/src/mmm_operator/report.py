@@ -2,28 +2,26 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Condition, ConditionType, Reason, merge_conditions
 from mmm_operator.api.status import (
     MAX_FAILURES,
     Acceleration,
-    FetchStatus,
     LastFailure,
-    LatestVersion,
-    ModelState,
-    ModelStatus,
     Resolved,
-    RolloutStatus,
     Status,
 )
 from mmm_operator.api.text import one_line
 from mmm_operator.assess import assess
 from mmm_operator.diagnose import failures
 from mmm_operator.facts import Facts
+from mmm_operator.moments import timestamp
 from mmm_operator.plan import Event
-from mmm_operator.snapshot import ServerReport, Snapshot, Update
+from mmm_operator.report_model import report_model, report_revisions
+from mmm_operator.report_rollout import report_fetch, report_rollout
+from mmm_operator.snapshot import ServerReport, Snapshot
 
 # What a person wants to be told, and whether True is the good news.
 _TOLD: dict[str, bool] = {
@@ -43,7 +41,7 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
     """The status of the object; equal to the stored one, times included, when nothing has changed."""
     snapshot, old = facts.snapshot, facts.snapshot.status
     moment = timestamp(now)
-    model = _report_model(facts, moment)
+    model = report_model(facts, moment)
     name = snapshot.meta.name
     ready = sum(state.ready for state in facts.states)
     accelerated = _first_report(facts)
@@ -58,8 +56,9 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
         url=_url(snapshot),
         ready_summary=f"{ready}/{facts.wanted}",
         model=model,
-        rollout=_report_rollout(facts, moment),
-        fetch=_report_fetch(facts),
+        revisions=report_revisions(facts),
+        rollout=report_rollout(facts, moment),
+        fetch=report_fetch(facts),
         acceleration=_acceleration(accelerated) if accelerated else old.acceleration,
         load_seconds=_load_seconds(accelerated) if accelerated else old.load_seconds,
         resolved=Resolved(server_image=image) if image and not _names_image(snapshot) else old.resolved,
@@ -82,11 +81,6 @@ def report_events(old: Sequence[Condition], new: Sequence[Condition]) -> tuple[E
     for event in _events(before, new):
         by_reason.setdefault(event.reason, event)
     return tuple(by_reason.values())
-
-
-def timestamp(now: datetime) -> str:
-    """RFC 3339 in UTC, to the second, as Kubernetes writes times."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _events(before: dict[str, Condition], new: Sequence[Condition]) -> Iterator[Event]:
@@ -124,6 +118,8 @@ _EXPECTED = {
         Reason.SCALED_TO_ZERO,
         Reason.SUSPENDED,
         Reason.PAUSED,
+        Reason.ANALYZING,
+        Reason.AWAITING_PROMOTION,
         Reason.NO_READY_REPLICAS,
         Reason.WAITING_FOR_OLD_POD,
         Reason.WAITING_FOR_VOLUME,
@@ -137,118 +133,6 @@ def _url(snapshot: Snapshot) -> str:
     if snapshot.mmm is None:
         return snapshot.status.url  # the Service stays as it is while the spec cannot be read
     return names.service_url(snapshot.meta.name, snapshot.meta.namespace, snapshot.mmm.spec.service.port)
-
-
-def _report_model(facts: Facts, moment: str) -> ModelStatus:
-    old = facts.snapshot.status.model
-    target = _model_state(facts, facts.target, old.target, moment)
-    current = _model_state(facts, facts.serving, old.current, moment)
-    replaced = old.current is not None and current is not None and old.current.revision != current.revision
-    return ModelStatus(
-        current=current,
-        target=target,
-        previous=old.current if replaced else old.previous,
-        latest=_latest(facts.snapshot.update) or (None if facts.snapshot.moved else old.latest),
-    )
-
-
-def _latest(update: Update | None) -> LatestVersion | None:
-    if update is None or update.latest is None:
-        return None
-    version, digest = update.latest
-    return LatestVersion(version=version[:128], digest=digest)
-
-
-def _model_state(facts: Facts, revision: str, old: ModelState | None, moment: str) -> ModelState | None:
-    if not revision:
-        return None
-    known, new = facts.snapshot.status.model, _new_model_state(facts, revision, moment)
-    states = (old, known.target, known.current, known.previous)
-    seen = next((state for state in states if state and state.revision == revision), None)
-    if seen is None:
-        return new
-    # One that was told of by its Deployment alone, which does not say where the model was found.
-    found = new if new is not None and new.uri and not seen.uri else seen
-    return found.model_copy(update={"since": seen.since if seen is old else moment})
-
-
-def _new_model_state(facts: Facts, revision: str, moment: str) -> ModelState | None:
-    state = next((s for s in facts.states if s.revision == revision), None)
-    mmm, resolution = facts.snapshot.mmm, facts.snapshot.resolution
-    asked = revision == facts.target and mmm is not None and resolution is not None and resolution.digest is not None
-    if asked and mmm is not None and resolution is not None:
-        version, digest = resolution.version, resolution.digest or ""
-        uri, endpoint = mmm.spec.model.uri, mmm.spec.storage.endpoint or ""
-        unverified = True if resolution.reason is Reason.RESOLVED_WITHOUT_MANIFEST else None
-    elif state is not None:
-        version, digest, uri, endpoint, unverified = state.version, state.digest, "", "", None
-    else:
-        return None
-    # Cut, since labels and annotations of a Deployment can be edited by anybody.
-    return ModelState(
-        version=version[:63],
-        digest=digest[:71],
-        short_digest=names.short_digest(digest),
-        revision=revision[:16],
-        since=moment,
-        uri=uri,
-        endpoint=endpoint,
-        unverified=unverified,
-    )
-
-
-def _report_fetch(facts: Facts) -> FetchStatus | None:
-    """How far the pod is that has the most before it: the others need not wait for less.
-
-    Of a Job that is at it, the most that has ever arrived: one that begins anew makes no progress before it is there.
-    """
-    snapshot, held = facts.snapshot, facts.step.held
-    reports = [report for report in snapshot.fetches.values() if report.total_bytes]
-    last = min(reports, key=lambda report: (report.done_bytes - report.total_bytes, report.total_bytes), default=None)
-    before = snapshot.status.fetch if held and _same_target(facts) else None
-    if last is None:
-        return before
-    most = before.downloaded_bytes if before and before.total_bytes == last.total_bytes else 0
-    return FetchStatus(downloaded_bytes=max(most, min(last.done_bytes, last.total_bytes)), total_bytes=last.total_bytes)
-
-
-def _same_target(facts: Facts) -> bool:
-    target = facts.snapshot.status.model.target
-    return (target.revision if target else "") == facts.target
-
-
-def _fetch_summary(facts: Facts) -> str:
-    fetch = _report_fetch(facts)
-    return f"Fetching {100 * fetch.downloaded_bytes // fetch.total_bytes}%" if fetch else "Fetching"
-
-
-def _report_rollout(facts: Facts, moment: str) -> RolloutStatus:
-    old, done = facts.snapshot.status.rollout, facts.settled
-    updated = facts.goal.available if facts.goal else 0
-    replacing = bool(facts.target) and facts.serving != facts.target and bool(facts.serving)
-    moving = f"{updated}/{facts.wanted}{' Paused' if facts.step.paused else ''}" if replacing else ""
-    return RolloutStatus(
-        summary=_fetch_summary(facts) if facts.step.held else moving,
-        message="" if done else one_line(facts.because, 1024),
-        updated=updated,
-        total=facts.wanted,
-        started_at=None if done else (old.started_at or moment),
-        last_progress_at=None if done else _progress_at(facts, updated, moment),
-    )
-
-
-def _progress_at(facts: Facts, updated: int, moment: str) -> str:
-    status = facts.snapshot.status
-    existing = facts.goal.existing if facts.goal else 0
-    before = status.rollout.updated, status.updated_replicas, _arrived(status.fetch)
-    # What was held in one look may be let go in the next: then nothing is fetched any more.
-    arrived = max(_arrived(status.fetch), _arrived(_report_fetch(facts)))
-    stood_still = _same_target(facts) and before == (updated, existing, arrived)
-    return (status.rollout.last_progress_at or moment) if stood_still else moment
-
-
-def _arrived(fetch: FetchStatus | None) -> int:
-    return fetch.downloaded_bytes if fetch else 0
 
 
 def _report_failures(snapshot: Snapshot, moment: str) -> tuple[LastFailure, ...]:

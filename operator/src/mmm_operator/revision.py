@@ -13,24 +13,32 @@ import orjson
 
 from mmm_operator import names
 from mmm_operator.api.base import ApiModel
+from mmm_operator.api.rollout import RolloutType
 from mmm_operator.api.v1alpha1 import Accelerator, Spec
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What the pods of one Deployment run."""
+    """What the pods of one Deployment run. Where one `swaps`, they go over to other versions without being replaced."""
 
     id: str
     version: str
     digest: str
     image: str
+    swaps: bool = False
+    first: str = ""
 
 
-def revision_of(spec: Spec, version: str, digest: str, image: str) -> Revision:
-    """The revision that `spec` asks for, given the resolved version and digest and the server image."""
-    content = {"digest": digest, "image": image, **_pod_inputs(spec, version)}
-    hashed = hashlib.sha256(canonical_json(content)).hexdigest()
-    return Revision(hashed[: names.REVISION_LENGTH], version, digest, image)
+def revision_of(spec: Spec, version: str, digest: str, image: str, first: str = "") -> Revision:
+    """The revision that `spec` asks for, given the resolved version and digest and the server image.
+
+    With HotSwap the version is no part of what pods are: `first` is the digest that they began with where that had to
+    be a revision of its own, because both versions did not fit into one pod.
+    """
+    swaps = spec.rollout.type is RolloutType.HOT_SWAP
+    inputs = {"hotSwap": first, **_pod_inputs(spec, "")} if swaps else {"digest": digest, **_pod_inputs(spec, version)}
+    hashed = hashlib.sha256(canonical_json({"image": image, **inputs})).hexdigest()
+    return Revision(hashed[: names.REVISION_LENGTH], version, digest, image, swaps, first)
 
 
 def canonical_json(content: Any) -> bytes:

@@ -1,8 +1,8 @@
 """The operator's own configuration: `MMM_OPERATOR_*` in its environment."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -40,17 +40,18 @@ class Settings(BaseSettings):
         default="INFO", description="DEBUG, INFO, WARNING or ERROR."
     )
     drain_delay_seconds: int = Field(
-        default=5, ge=0, le=300, description="How long a stopping pod still accepts requests, until no client knows it."
+        default=20,
+        ge=0,
+        le=300,
+        description="How long a stopping pod still accepts requests: longer than the slowest proxy or load balancer "
+        "takes to learn that it is going.",
     )
     grace_seconds: int = Field(
-        default=60, ge=10, description="How long a stopping pod may take to finish its requests."
+        default=60,
+        ge=10,
+        description="How long a stopping pod may take to finish its requests at least; it gets more where the drain "
+        "delay and the longest request that its model allows need more.",
     )
-
-    @model_validator(mode="after")
-    def _drain_within_grace(self) -> Self:
-        if self.drain_delay_seconds >= self.grace_seconds:
-            raise ValueError("MMM_OPERATOR_DRAIN_DELAY_SECONDS must be below MMM_OPERATOR_GRACE_SECONDS")
-        return self
 
     @field_validator("namespaces", "allowed_endpoints", mode="before")
     @classmethod

@@ -4,15 +4,15 @@ Observed objects keep the API server's own shape (`Manifest`, parsed JSON), beca
 objects are compared field by field; what decisions need is parsed into small types here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
 from typing import Any
 
 from mmm_operator import names
 from mmm_operator.api.conditions import ConditionType, Reason
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel, ObjectMeta
+from mmm_operator.traffic import Traffic
 
 Manifest = dict[str, Any]
 
@@ -78,6 +78,16 @@ class Update:
 
 
 @dataclass(frozen=True, slots=True)
+class SwapReport:
+    """How a server fares that goes over to another version: Waiting, Loading, Warming, Done or Failed, and why."""
+
+    digest: str
+    state: str
+    reason: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerReport:
     """The status page of one server pod."""
 
@@ -88,6 +98,8 @@ class ServerReport:
     dtype: str
     memory_bytes: int | None
     load_seconds: float | None
+    swap: SwapReport | None = None
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,8 @@ class Snapshot:
     of the pods that `diagnose.unexplained` names, and of Jobs that have no pod. `update` is None while this process
     has not looked.
     `pods` serve, or shall; `fetchers` only fetch, for a Job. `claim` is the user's own, of
-    `cache.claimName` or a `pvc://` uri, and `fetches` say how far pods are that fetch now.
+    `cache.claimName` or a `pvc://` uri, and `fetches` say how far pods are that fetch now. `traffic` is what the pods
+    have answered since the step of a canary began, by name.
     """
 
     key: Key
@@ -126,6 +139,7 @@ class Snapshot:
     claim: Manifest | None = None
     fetches: Mapping[str, FetchReport] = field(default_factory=dict)
     reports: Mapping[str, ServerReport] = field(default_factory=dict)
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
     refused: str = ""
     pod_events: tuple[Manifest, ...] = ()
 
@@ -147,53 +161,6 @@ class Snapshot:
     def of_kind(self, kind: str) -> tuple[Manifest, ...]:
         """The controlled objects of one kind, by name."""
         return tuple(self.children[ref] for ref in sorted(self.children) if ref.kind == kind)
-
-
-@dataclass(frozen=True, slots=True)
-class RevisionState:
-    """One revision as its Deployment and its pods show it. All numbers are pods.
-
-    `wanted` is the Deployment's spec. `ready` pods answer requests now, `available` ones have done so for
-    `minReadySeconds`. `default_image` means that the spec did not name the image. `due` is when the pods that are not
-    ready should be; None if there are none. `stuck` means that this moment has passed.
-    """
-
-    revision: str
-    version: str
-    digest: str
-    image: str
-    default_image: bool
-    created: str
-    wanted: int
-    existing: int
-    ready: int
-    available: int
-    due: datetime | None
-    stuck: bool
-
-
-def parse_revision(deployment: Manifest, pods: Iterable[Manifest], now: datetime) -> RevisionState:
-    """The revision that a Deployment of ours runs; `pods` are all pods of the MultimodalModel."""
-    meta, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status", {})
-    own = [pod for pod in pods if pod_revision(pod) == revision_id(deployment) and is_living(pod)]
-    # A Deployment's status lags behind its pods, and counts pods that it is about to take away.
-    wanted = spec.get("replicas", 1)
-    ready = min(wanted, sum(map(is_ready, own)))
-    due = _due(spec, own) if ready < wanted else None
-    return RevisionState(
-        revision=revision_id(deployment),
-        version=meta.get("labels", {}).get(names.LABEL_VERSION, ""),
-        digest=meta.get("annotations", {}).get(names.ANNOTATION_DIGEST, ""),
-        image=_server_image(spec["template"]),
-        default_image=meta.get("annotations", {}).get(names.ANNOTATION_IMAGE_FROM) != names.IMAGE_FROM_SPEC,
-        created=meta.get("creationTimestamp", ""),
-        wanted=wanted,
-        existing=status.get("replicas", 0),
-        ready=ready,
-        available=min(ready, status.get("availableReplicas", 0)),
-        due=due,
-        stuck=_deadline_exceeded(deployment) or (due is not None and due <= now),
-    )
 
 
 def revision_id(deployment: Manifest) -> str:
@@ -224,32 +191,9 @@ def has_ended(pod: Manifest) -> bool:
 
 def is_ready(pod: Manifest) -> bool:
     """Whether the pod answers requests."""
-    return any(condition["status"] == "True" for condition in _conditions(pod, "Ready"))
+    return any(condition["status"] == "True" for condition in conditions_of(pod, "Ready"))
 
 
-def _conditions(of: Manifest, kind: str) -> list[Manifest]:
-    return [condition for condition in of.get("status", {}).get("conditions", ()) if condition["type"] == kind]
-
-
-def _server_image(template: Manifest) -> str:
-    containers = template["spec"]["containers"]
-    return str(next((c.get("image", "") for c in containers if c["name"] == names.CONTAINER_SERVER), ""))
-
-
-def _deadline_exceeded(deployment: Manifest) -> bool:
-    # A verdict of an older generation speaks of another size.
-    generation = deployment["metadata"].get("generation", 0)
-    current = deployment.get("status", {}).get("observedGeneration", 0) >= generation
-    verdicts = _conditions(deployment, "Progressing")
-    return current and any(item.get("reason") == "ProgressDeadlineExceeded" for item in verdicts)
-
-
-def _due(spec: Manifest, pods: Sequence[Manifest]) -> datetime | None:
-    # The Deployment controller times only until a Deployment is complete for the first time: not when it grows
-    # from zero, nor when a node is lost. So we time ourselves, from the last pod that came, became ready or failed.
-    if all(map(is_ready, pods)):
-        return None
-    moments = [pod["metadata"].get("creationTimestamp") for pod in pods]
-    moments += [item.get("lastTransitionTime") for pod in pods for item in _conditions(pod, "Ready")]
-    last = max(filter(None, moments), default=None)
-    return datetime.fromisoformat(last) + timedelta(seconds=spec.get("progressDeadlineSeconds", 600)) if last else None
+def conditions_of(of: Manifest, kind: str) -> list[Manifest]:
+    """The conditions of one type that an object reports: one, or none."""
+    return [condition for condition in of.get("status", {}).get("conditions") or () if condition["type"] == kind]

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Sequence
 
 from tests.chaos.generator.offer import TOOL, TRUST, VERSIONS
+from tests.chaos.generator.rollout import fit_rollout
 from tests.chaos.generator.schema import Spec
 
 CPU_REQUEST = "100m"
@@ -27,6 +28,7 @@ def fit(spec: Spec, field: str) -> Spec:
         _network,
         _pods,
         _awake,
+        fit_rollout,
     ):
         rule(fitted, field)
     return fitted

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.chaos.canary import ENVIRONMENT
+from tests.chaos.generator.rollout import KNOWN_OF_ROLLOUT
 from tests.chaos.generator.schema import ITEM, VALUE, Field, Spec
 from tests.chaos.generator.values import plain_values
 from tests.integration.bucket import BUCKET, Bucket
@@ -93,6 +94,7 @@ class Offer:
             "cache.claimTemplate.size": ("1Gi", "1024Mi", 1073741824),  # an unbound claim cannot grow
             "resources.requests.*": ("100m", "1", 1, "0.5", "1000m"),
             "resources.limits.*": ("2", 4, "4000m", "2.5"),
+            **KNOWN_OF_ROLLOUT,
             **_KNOWN_OF_NETWORK,
             **_KNOWN_OF_PODS,
         }

@@ -13,6 +13,7 @@ from tests.chaos.generator.became import FETCHER, SERVER, TEMPLATE, Became, Show
 from tests.chaos.generator.network import NETWORK_FIELDS
 from tests.chaos.generator.offer import NEWEST
 from tests.chaos.generator.pods import POD_FIELDS
+from tests.chaos.generator.rollout import ROLLOUT_FIELDS
 
 
 def in_env(container: str, name: str, absent: str | None = None) -> Shown:
@@ -261,6 +262,7 @@ PROPAGATION: dict[str, Shown] = {
     "imagePullSecrets.[].name": _pull_secrets,
     "priorityClassName": in_child("Deployment", f"{TEMPLATE}.priorityClassName"),
     "revisionHistoryLimit": nowhere("it bounds how many old Deployments stay"),
+    **ROLLOUT_FIELDS,
     **NETWORK_FIELDS,
     **POD_FIELDS,
 }

@@ -38,6 +38,8 @@ NAME = "clip"
 # Eight chains at once on a busy machine.
 PATIENCE_SECONDS = 150.0
 QUIET_SECONDS = 0.8
+# So many of the last writes are named when there is no end of them.
+NAMED_WRITES = 12
 LAG_SECONDS = 10.0
 # A write is known from the audit log, which is read a little later than the watch tells of it.
 TRAIL_SECONDS = 0.4
@@ -128,7 +130,8 @@ class Space:
             if quiet <= 0:
                 return
             await asyncio.sleep(quiet)
-            assert time.monotonic() < deadline, f"no end of writes; {self.describe()}"
+            late = [str(write) for write in self.place.trail.writes(self.namespace)[-NAMED_WRITES:]]
+            assert time.monotonic() < deadline, f"no end of writes, {late} at last; {self.describe()}"
 
     async def until(self, look: Callable[[], object], deadline: float, what: str) -> None:
         """Return once `look` is true."""

@@ -47,7 +47,10 @@ MISTAKES: dict[str, tuple[Spec, str]] = {
     "containers that are no list": ({"containers": {"name": "a"}}, "containers: write a list of objects"),
     "containers that are words": ({"initContainers": ["a"]}, "initContainers: write a list of objects"),
     "mounts that are no list": (container(volumeMounts=7), "containers[logs].volumeMounts: write a list of objects"),
-    "our volume": ({"volumes": [{"name": "models", "emptyDir": {}}]}, "volumes[models]: the volumes models and tmp"),
+    "our volume": (
+        {"volumes": [{"name": "models", "emptyDir": {}}]},
+        "volumes[models]: the volumes models, tmp and rollout",
+    ),
     "a directory of the node": ({"volumes": [{"name": "a", "hostPath": {"path": "/"}}]}, "volumes[a]: a server shares"),
     "a network file system": ({"volumes": [{"name": "a", "nfs": {}}]}, "volumes[a]: nfs is not restricted: use one of"),
     "a token of Kubernetes": (
@@ -69,7 +72,10 @@ MISTAKES: dict[str, tuple[Spec, str]] = {
         container(volumeMounts=[{"name": "tmp", "mountPath": "/t", "readOnly": True}]),
         "tmp belongs to the operator's containers",
     ),
-    "our port": (container(ports=[{"containerPort": 8080}]), "containers[logs].ports: 8080, 8081, http, operations"),
+    "our port": (
+        container(ports=[{"containerPort": 8080}]),
+        "containers[logs].ports: 8080, 8081, 8082, http, operations",
+    ),
     "our port's name": (container(ports=[{"containerPort": 1, "name": "http"}]), "belong to the server: use others"),
     "a port of the node": (container(ports=[{"containerPort": 1, "hostPort": 1}]), "remove hostPort"),
     "privileged": (secured(privileged=True), "containers[logs].securityContext.privileged: the operator keeps"),

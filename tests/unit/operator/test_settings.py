@@ -23,7 +23,7 @@ def test_namespaces_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> 
         ("SERVER_IMAGE", "", "MMM_OPERATOR_SERVER_IMAGE: String should have at least 1 character"),
         ("WORKERS", "many", "MMM_OPERATOR_WORKERS: Input should be a valid integer"),
         ("GRACE_SECONDS", "10", None),
-        ("DRAIN_DELAY_SECONDS", "60", "MMM_OPERATOR_DRAIN_DELAY_SECONDS must be below MMM_OPERATOR_GRACE_SECONDS"),
+        ("DRAIN_DELAY_SECONDS", "301", "MMM_OPERATOR_DRAIN_DELAY_SECONDS: Input should be less than or equal to 300"),
     ],
 )
 def test_a_mistake_names_the_setting(monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str | None) -> None:

@@ -73,6 +73,18 @@ class Reason(Documented):
         "ProgressDeadlineExceeded",
         "The new revision made no progress within `rollout.progressDeadlineSeconds`.",
     )
+    ROLLED_BACK = (
+        "RolledBack",
+        "The new revision failed, so the one before serves again; the message says why, as does `status.model.failed`.",
+    )
+    AWAITING_PROMOTION = (
+        "AwaitingPromotion",
+        "The rollout waits until `rollout.promote` names the new revision: `mmm rollout promote`.",
+    )
+    ANALYZING = ("Analyzing", "A canary answers a share of the requests and is watched.")
+    ERROR_RATE_TOO_HIGH = ("ErrorRateTooHigh", "The canary failed more requests than its step allows.")
+    LATENCY_TOO_HIGH = ("LatencyTooHigh", "The canary answered more slowly than its step allows.")
+    ANSWERS_DIFFER = ("AnswersDiffer", "The canary answered mirrored requests otherwise than the old pods did.")
     # Accepted
     ACCEPTED = ("Accepted", "The spec is valid.")
     INVALID_SPEC = (
@@ -123,6 +135,11 @@ class Reason(Documented):
     UNSUPPORTED_TASK = ("UnsupportedTask", "`model.tasks` names a task that this model cannot do.")
     MODEL_LOAD_FAILED = ("ModelLoadFailed", "The server could not load the model.")
     WARM_UP_FAILED = ("WarmUpFailed", "The model loaded, but its first inference failed.")
+    SMOKE_TEST_FAILED = (
+        "SmokeTestFailed",
+        "The model loaded, but did not answer the requests of its `smoke.json` as expected.",
+    )
+    NO_ROOM_FOR_SWAP = ("NoRoomForSwap", "Two versions do not fit into the memory of the pod together.")
     ACCELERATOR_UNAVAILABLE = (
         "AcceleratorUnavailable",
         "An accelerator is asked for, but the pod sees none.",
@@ -191,6 +208,8 @@ class Reason(Documented):
     REPLICAS_FAILING = ("ReplicasFailing", "Some pods fail while others serve.")
 
 
+# What was measured of a canary: whoever promotes it has seen that, and knows better.
+MEASURED = frozenset({Reason.ERROR_RATE_TOO_HIGH, Reason.LATENCY_TOO_HIGH, Reason.ANSWERS_DIFFER})
 REASONS: dict[str, Reason] = {reason.value: reason for reason in Reason}
 
 # The root cause of trouble is the first of these that any pod of the target shows; see `mmm_operator.diagnose`.
@@ -213,6 +232,8 @@ CAUSES: tuple[tuple[str, tuple[Reason, ...]], ...] = (
             Reason.UNSUPPORTED_TASK,
             Reason.MODEL_LOAD_FAILED,
             Reason.WARM_UP_FAILED,
+            Reason.SMOKE_TEST_FAILED,
+            Reason.NO_ROOM_FOR_SWAP,
             Reason.ACCELERATOR_UNAVAILABLE,
             Reason.OUT_OF_MEMORY,
             Reason.INTERNAL_ERROR,

@@ -12,8 +12,8 @@ from mmm_operator import names
 
 MOST_BYTES = 64 * 1024
 OUR_CONTAINERS = (names.CONTAINER_SERVER, names.CONTAINER_FETCHER)
-OUR_VOLUMES = (names.VOLUME_MODELS, names.VOLUME_TMP, names.VOLUME_CA)
-OUR_PORTS = (names.PORT_HTTP, names.PORT_OPERATIONS)
+OUR_VOLUMES = (names.VOLUME_MODELS, names.VOLUME_TMP, names.VOLUME_CA, names.VOLUME_ROLLOUT)
+OUR_PORTS = (names.PORT_HTTP, names.PORT_OPERATIONS, names.PORT_FETCHER)
 OUR_PATHS = ("/models", "/tmp", "/etc/multimodal", "/dev", "/proc", "/sys")
 
 ALLOWED = (
@@ -51,7 +51,7 @@ REFUSED = {
 """Fields that the operator owns or never allows: their type, and what to do instead."""
 
 SERVER_IS_OURS = "the operator builds server and model-fetcher: write only volumeMounts there, and the rest in the spec"
-VOLUME_IS_OURS = "the volumes models and tmp belong to the operator: write another name"
+VOLUME_IS_OURS = "the volumes models, tmp and rollout belong to the operator: write another name"
 NO_HOST_PATH = "a server shares nothing with its node: remove hostPath, and use another kind of volume"
 NO_PRIVILEGES = "the operator keeps pods restricted: remove privileged"
 

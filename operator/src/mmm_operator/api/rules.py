@@ -24,6 +24,16 @@ OBJECT: dict[str, Any] = cel(
 
 SPEC: dict[str, Any] = cel(
     (
+        "!has(self.rollout) || self.rollout.type != 'HotSwap' || self.model.uri.startsWith('s3://')"
+        " && (!has(self.cache) || self.cache.type == 'EmptyDir')",
+        "HotSwap brings each version into the running pods: write a uri that begins with s3:// and remove cache, or"
+        " write another rollout.type",
+    ),
+    (
+        "!has(self.rollout) || self.rollout.type != 'HotSwap' || !has(self.runtime) || !has(self.runtime.image)",
+        "HotSwap needs the operator's own server: remove runtime.image, or write another rollout.type",
+    ),
+    (
         "self.model.uri.startsWith('s3://') || !has(self.cache) || self.cache.type == 'EmptyDir'"
         " && !has(self.cache.sizeLimit)",
         "a claim or an image is served where it is, without a copy: remove cache",
@@ -138,6 +148,31 @@ ROLLOUT: dict[str, Any] = cel(
         "self.progressDeadlineSeconds > self.minReadySeconds",
         "progressDeadlineSeconds must exceed minReadySeconds, or no rollout could ever finish: raise it",
     ),
+    (
+        "self.type == 'Canary' || !has(self.canary)",
+        "canary only applies to type Canary: write type: Canary, or remove canary",
+    ),
+    (
+        "self.type != 'Canary' || has(self.canary)",
+        "type Canary needs steps: write canary: {steps: [{weight: 20, pauseSeconds: 300}]}",
+    ),
+    (
+        "self.whenNoCapacity != 'ReplaceInPlace' || self.maxUnavailable > 0",
+        "ReplaceInPlace takes a pod away before its successor answers: write maxUnavailable: 1, or"
+        " whenNoCapacity: Wait",
+    ),
+)
+
+CANARY: dict[str, Any] = cel(
+    (
+        "self.steps.map(step, step.weight).isSorted()"
+        " && self.steps.all(step, self.steps.exists_one(other, other.weight == step.weight))",
+        "each step must have more weight than the one before: sort steps by weight, and write each weight once",
+    ),
+    (
+        "self.mirror || !has(self.minAgreementPercent)",
+        "only mirrored answers can be compared: write mirror: true, or remove minAgreementPercent",
+    ),
 )
 
 _OURS = f"key, key.startsWith('{names.GROUP}/') || key.startsWith('app.kubernetes.io/')"
@@ -206,3 +241,4 @@ ENDPOINT = instead("write http://host:port or https://host:port, without a path,
 REGION = instead("write a region such as eu-central-1: letters, digits and '-'")
 DEVICE = instead("write the resource of the device plug-in, for instance nvidia.com/gpu")
 IMAGE = instead("write an image reference without spaces, for instance registry:5000/server:1.0")
+PROMOTE = instead("write the eight hex digits of status.model.target.revision, or use `mmm rollout promote`")

@@ -6,6 +6,8 @@ from mmm_operator.api.base import LIST_ATOMIC, ApiModel, list_map
 from mmm_operator.api.conditions import Condition
 
 MAX_FAILURES = 5
+# More than revisionHistoryLimit can keep, and those that serve or shall.
+MAX_REVISIONS = 24
 
 
 class ModelState(ApiModel):
@@ -30,6 +32,17 @@ class LatestVersion(ApiModel):
     digest: str = Field(max_length=71, description="sha256 of the version's manifest.")
 
 
+class FailedModel(ApiModel):
+    """A revision that was tried and taken back; it is not tried again until another one is asked for."""
+
+    version: str = Field(max_length=63, description="Version in the repository.")
+    digest: str = Field(max_length=71, description="sha256 of the version's manifest.")
+    revision: str = Field(max_length=16, description="Hash of everything that its pods run.")
+    reason: str = Field(max_length=128, description="One CamelCase word that says why.")
+    message: str = Field(default="", max_length=512, description="A sentence for people.")
+    at: str = Field(max_length=32, json_schema_extra={"format": "date-time"}, description="When it was given up.")
+
+
 class ModelStatus(ApiModel):
     """Which versions run."""
 
@@ -39,6 +52,33 @@ class ModelStatus(ApiModel):
     latest: LatestVersion | None = Field(
         default=None, description="The newest version that was seen whole in the repository, whether it serves or not."
     )
+    failed: tuple[FailedModel, ...] = Field(
+        default=(),
+        max_length=MAX_FAILURES,
+        description="Revisions that were tried and taken back, newest first.",
+        json_schema_extra=LIST_ATOMIC,
+    )
+
+
+class MirrorStatus(ApiModel):
+    """How the answers to mirrored requests compare."""
+
+    compared: int = Field(ge=0, description="Answers of old and new pods that were compared.")
+    differing: int = Field(ge=0, description="Those that differed.")
+
+
+class RevisionStatus(ApiModel):
+    """One revision whose Deployment is kept."""
+
+    revision: str = Field(max_length=16, description="Hash of everything that its pods run.")
+    version: str = Field(max_length=63, description="Version in the repository.")
+    short_digest: str = Field(max_length=12, description="The first twelve hex digits of the digest.")
+    state: str = Field(max_length=16, description="Serving, Target, Failed or Kept.")
+    replicas: int = Field(ge=0, description="Pods wanted of it.")
+    ready: int = Field(ge=0, description="Its pods that answer requests.")
+    created_at: str = Field(
+        max_length=32, json_schema_extra={"format": "date-time"}, description="When it was there first."
+    )
 
 
 class RolloutStatus(ApiModel):
@@ -46,6 +86,23 @@ class RolloutStatus(ApiModel):
 
     summary: str = Field(default="", max_length=64, description="For the ROLLOUT column, for instance 1/3.")
     message: str = Field(default="", max_length=1024, description="What happens now and why.")
+    type: str = Field(default="", max_length=32, description="The type that was asked for.")
+    strategy_in_effect: str = Field(
+        default="",
+        max_length=32,
+        description="Surge: one pod more than wanted. NoSurge: there was no room for it, so old pods go first.",
+    )
+    step: int = Field(default=0, ge=0, description="The step of a canary, from 1.")
+    step_started_at: str | None = Field(
+        default=None,
+        max_length=32,
+        json_schema_extra={"format": "date-time"},
+        description="Since when the step has all its pods.",
+    )
+    weight: int | None = Field(
+        default=None, ge=0, le=100, description="Percent of the pods that answer that are new; only of a canary."
+    )
+    mirror: MirrorStatus | None = Field(default=None, description="What mirrored requests have shown in this step.")
     updated: int = Field(default=0, ge=0, description="Ready pods of the target revision.")
     total: int = Field(default=0, ge=0, description="Pods wanted.")
     started_at: str | None = Field(
@@ -113,6 +170,13 @@ class Status(ApiModel):
     ready_summary: str = Field(default="", max_length=32, description="Ready and wanted pods, for the READY column.")
     model: ModelStatus = Field(default=ModelStatus(), description="Which versions run.")
     rollout: RolloutStatus = Field(default=RolloutStatus(), description="How far a change is.")
+    revisions: tuple[RevisionStatus, ...] = Field(
+        default=(),
+        max_length=MAX_REVISIONS,
+        description="The revisions that are there: the one that serves, then the target, then the newest; those at 0"
+        " pods are kept for going back.",
+        json_schema_extra=LIST_ATOMIC,
+    )
     fetch: FetchStatus | None = Field(default=None, description="The fetch that is under way, if one is.")
     acceleration: Acceleration | None = Field(default=None, description="Where the model computes.")
     load_seconds: int | None = Field(default=None, ge=0, description="How long the last pod took to load the model.")

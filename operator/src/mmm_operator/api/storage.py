@@ -138,5 +138,6 @@ class Cache(ApiModel):
     )
     size_limit: Quantity | None = Field(
         default=None,
-        description="Most bytes that an EmptyDir may hold; a larger model is refused before it is fetched.",
+        description="Most bytes of a model in an EmptyDir; a larger one is refused before it is fetched. With HotSwap"
+        " there is room for three of them.",
     )

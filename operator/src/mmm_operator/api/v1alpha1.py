@@ -14,6 +14,7 @@ from mmm_operator.api.base import LIST_ATOMIC, LIST_SET, ApiModel, Quantity, lis
 from mmm_operator.api.environment import refuse_expansion, refuse_name
 from mmm_operator.api.network import NetworkPolicy
 from mmm_operator.api.pod_template import PodTemplate
+from mmm_operator.api.rollout import Rollout
 from mmm_operator.api.scalars import AnnotationMap, LabelMap, Name
 from mmm_operator.api.scaling import Autoscaling
 from mmm_operator.api.source import mounted_source
@@ -225,23 +226,6 @@ class Resources(ApiModel):
     )
     limits: Annotated[dict[str, Quantity], Field(max_length=16)] = Field(
         default_factory=dict, description="What the container may use at most."
-    )
-
-
-class Rollout(ApiModel):
-    """How a change reaches traffic."""
-
-    model_config = ConfigDict(json_schema_extra=rules.ROLLOUT)
-
-    min_ready_seconds: int = Field(
-        default=0, ge=0, le=3600, description="A new pod counts once it has been ready for this long."
-    )
-    progress_deadline_seconds: int = Field(
-        default=900, ge=10, le=86400, description="Without progress for this long the rollout is Stalled."
-    )
-    paused: bool = Field(
-        default=False,
-        description="Stand still between two revisions; what serves is healed and follows `replicas` all the same.",
     )
 
 

@@ -4,6 +4,7 @@ from mmm_operator import names
 from mmm_operator.api.source import mounted_source
 from mmm_operator.api.storage import CredentialsSecretRef
 from mmm_operator.api.v1alpha1 import Fallback, MultimodalModel, Quantization
+from mmm_operator.builders.ending import grace_seconds
 from mmm_operator.quantity import parse_quantity
 from mmm_operator.revision import Revision
 from mmm_operator.settings import Settings
@@ -11,6 +12,7 @@ from mmm_operator.snapshot import Manifest
 
 MODEL_ROOT = "/models"
 CA_FILE = "/etc/multimodal/ca/ca.crt"
+ROLLOUT_DIR = "/etc/multimodal/rollout"
 
 
 def build_server_environment(mmm: MultimodalModel, revision: Revision, settings: Settings) -> list[Manifest]:
@@ -19,6 +21,8 @@ def build_server_environment(mmm: MultimodalModel, revision: Revision, settings:
     must_accelerate = accelerator is not None and accelerator.fallback is Fallback.FAIL
     values = {
         **_shared(mmm, revision),
+        "MMM_ROLLOUT_DIR": ROLLOUT_DIR,
+        "MMM_HOT_SWAP": "true" if revision.swaps else "",
         "MMM_MODEL_TASKS": ",".join(mmm.spec.model.tasks),
         "MMM_DTYPE": runtime.dtype.value,
         # Only where it is asked for: pods of before the field was there keep their template, and so are not replaced.
@@ -28,7 +32,9 @@ def build_server_environment(mmm: MultimodalModel, revision: Revision, settings:
         "MMM_MAX_BATCH_SIZE": str(runtime.max_batch_size or ""),
         "MMM_MAX_QUEUE_SECONDS": str(runtime.max_queue_seconds),
         "MMM_DRAIN_DELAY_SECONDS": str(settings.drain_delay_seconds),
-        "MMM_GRACE_SECONDS": str(settings.grace_seconds),
+        # The deletion itself takes a pod out of traffic, unless there is no other: then it is better than none.
+        "MMM_READY_WHILE_DRAINING": "true",
+        "MMM_GRACE_SECONDS": str(grace_seconds(mmm.spec.runtime, settings)),
         "MMM_HTTP_PORT": str(names.PORT_HTTP),
         "MMM_OPERATIONS_PORT": str(names.PORT_OPERATIONS),
         # Idle OpenMP threads that spin steal the cores from their neighbours.
@@ -45,6 +51,8 @@ def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[
     mounted = mounted_source(mmm.spec.model.uri) is not None
     values = {
         **_shared(mmm, revision),
+        "MMM_ROLLOUT_DIR": ROLLOUT_DIR if revision.swaps else "",
+        "MMM_HOT_SWAP": "true" if revision.swaps else "",
         "MMM_SOURCE_URI": "" if mounted else mmm.spec.model.uri,
         "MMM_MODEL_IN_PLACE": "true" if mounted else "",
         "MMM_S3_ENDPOINT": storage.endpoint or "",
@@ -52,7 +60,7 @@ def build_fetcher_environment(mmm: MultimodalModel, revision: Revision) -> list[
         "MMM_S3_ADDRESSING_STYLE": storage.addressing_style.value,
         "MMM_S3_CA_FILE": CA_FILE if storage.ca_bundle else "",
         "MMM_S3_INSECURE_SKIP_TLS_VERIFY": "true" if storage.insecure_skip_tls_verify else "",
-        "MMM_OPERATIONS_PORT": str(names.PORT_OPERATIONS),
+        "MMM_OPERATIONS_PORT": str(names.PORT_FETCHER if revision.swaps else names.PORT_OPERATIONS),
         "MMM_MAX_MODEL_BYTES": str(int(parse_quantity(size_limit) or 0)) if size_limit else "",
     }
     secret = storage.credentials_secret_ref

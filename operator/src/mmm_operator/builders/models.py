@@ -2,11 +2,15 @@
 
 from mmm_operator import names
 from mmm_operator.api.source import ClaimSource, ImageSource, mounted_source
-from mmm_operator.api.storage import Cache, CacheType
+from mmm_operator.api.storage import CacheType
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.builders.environment import MODEL_ROOT
+from mmm_operator.quantity import times
 from mmm_operator.revision import Revision
 from mmm_operator.snapshot import Manifest
+
+# Where versions are swapped the follower keeps two beside the one that is wanted.
+VERSIONS_SIDE_BY_SIDE = 3
 
 
 def build_model_volume(mmm: MultimodalModel, revision: Revision) -> Manifest:
@@ -19,7 +23,7 @@ def build_model_volume(mmm: MultimodalModel, revision: Revision) -> Manifest:
     if isinstance(source, ClaimSource):
         claim = {"claimName": source.claim, "readOnly": True}
         return {"name": names.VOLUME_MODELS, "persistentVolumeClaim": claim}
-    return {"name": names.VOLUME_MODELS, **_cache_volume(mmm.metadata.name, mmm.spec.cache)}
+    return {"name": names.VOLUME_MODELS, **_cache_volume(mmm, revision)}
 
 
 def build_model_mount(mmm: MultimodalModel, revision: Revision, *, writes: bool) -> Manifest:
@@ -33,7 +37,11 @@ def build_model_mount(mmm: MultimodalModel, revision: Revision, *, writes: bool)
     return {**mount, "subPath": source.directory(revision.version)} if isinstance(source, ClaimSource) else mount
 
 
-def _cache_volume(name: str, cache: Cache) -> Manifest:
+def _cache_volume(mmm: MultimodalModel, revision: Revision) -> Manifest:
+    cache = mmm.spec.cache
     if cache.type is CacheType.PERSISTENT_VOLUME_CLAIM:
-        return {"persistentVolumeClaim": {"claimName": cache.claim_name or names.claim_name(name)}}
-    return {"emptyDir": {"sizeLimit": str(cache.size_limit)} if cache.size_limit else {}}
+        return {"persistentVolumeClaim": {"claimName": cache.claim_name or names.claim_name(mmm.metadata.name)}}
+    if not cache.size_limit:
+        return {"emptyDir": {}}
+    limit = times(cache.size_limit, VERSIONS_SIDE_BY_SIDE) if revision.swaps else str(cache.size_limit)
+    return {"emptyDir": {"sizeLimit": limit}}

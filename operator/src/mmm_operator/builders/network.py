@@ -4,6 +4,7 @@ from urllib.parse import urlsplit
 
 from mmm_operator import names
 from mmm_operator.api.network import NetworkPolicy
+from mmm_operator.api.rollout import RolloutType
 from mmm_operator.api.storage import Storage
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.builders.metadata import build_metadata
@@ -21,6 +22,13 @@ def build_network_policy(mmm: MultimodalModel, policy: NetworkPolicy) -> Manifes
     namespace without knowing it, and that port serves nothing but figures. Probes come from the node, which no
     policy keeps out.
     """
+    canary = mmm.spec.rollout.canary
+    # Old pods send copies of their requests to new ones.
+    own = [{"podSelector": {"matchLabels": {names.LABEL_MODEL: mmm.metadata.name}}}]
+    among = own if canary is not None and canary.mirror else []
+    # A fetcher that stays says how far it is on a port of its own.
+    swaps = mmm.spec.rollout.type is RolloutType.HOT_SWAP
+    pages = [names.PORT_OPERATIONS, *([names.PORT_FETCHER] if swaps else [])]
     clients = [peer.to_json() for peer in policy.clients] or [{"podSelector": {}}]
     return {
         "apiVersion": "networking.k8s.io/v1",
@@ -30,11 +38,12 @@ def build_network_policy(mmm: MultimodalModel, policy: NetworkPolicy) -> Manifes
             "podSelector": {"matchLabels": {names.LABEL_MODEL: mmm.metadata.name}},
             "policyTypes": ["Ingress", "Egress"],
             "ingress": [
-                {"from": clients, "ports": [_port(names.PORT_HTTP)]},
-                {"from": [{"namespaceSelector": {}}], "ports": [_port(names.PORT_OPERATIONS)]},
+                {"from": [*clients, *among], "ports": [_port(names.PORT_HTTP)]},
+                {"from": [{"namespaceSelector": {}}], "ports": [_port(port) for port in pages]},
             ],
             "egress": [
                 {"ports": [_port(DNS, "UDP"), _port(DNS)]},
+                *([{"to": among, "ports": [_port(names.PORT_HTTP)]}] if among else []),
                 {"ports": [_port(port) for port in policy.storage_ports or (_storage_port(mmm.spec.storage),)]},
             ],
         },

@@ -7,8 +7,10 @@ from mmm_operator import names
 from mmm_operator.api.base import Quantity
 from mmm_operator.api.storage import KeyRef, Storage
 from mmm_operator.api.v1alpha1 import Accelerator, MultimodalModel
+from mmm_operator.builders.ending import grace_seconds
 from mmm_operator.builders.environment import (
     CA_FILE,
+    ROLLOUT_DIR,
     build_fetcher_environment,
     build_literals,
     build_server_environment,
@@ -23,6 +25,7 @@ from mmm_operator.snapshot import Manifest
 
 USER = 65532
 CA_DIRECTORY = posixpath.dirname(CA_FILE)
+ROLLOUT_MOUNT = {"name": names.VOLUME_ROLLOUT, "mountPath": ROLLOUT_DIR, "readOnly": True}
 # What has arrived stays for the next try, so there is nothing to finish.
 FETCH_GRACE_SECONDS = 10
 DEFAULT_REQUESTS = {"cpu": "500m", "memory": "1Gi"}
@@ -37,8 +40,8 @@ def build_pod_template(mmm: MultimodalModel, revision: Revision, settings: Setti
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
         "spec": {
             **_build_pod_spec(mmm, revision),
-            "terminationGracePeriodSeconds": settings.grace_seconds,
-            "initContainers": [_build_fetcher(mmm, revision, settings)],
+            "terminationGracePeriodSeconds": grace_seconds(mmm.spec.runtime, settings),
+            "initContainers": [_build_init_fetcher(mmm, revision, settings)],
             "containers": [_build_server(mmm, revision, settings)],
             "topologySpreadConstraints": [_build_spread(name, revision)],
         },
@@ -58,7 +61,7 @@ def build_fetch_template(
     template = {
         "metadata": {"labels": labels, "annotations": {names.ANNOTATION_DIGEST: revision.digest}},
         "spec": {
-            **_build_pod_spec(mmm, revision),
+            **_without_rollout(_build_pod_spec(mmm, revision)),
             "restartPolicy": "OnFailure",
             "terminationGracePeriodSeconds": FETCH_GRACE_SECONDS,
             "containers": [{**fetcher, "env": [*fetcher["env"], *build_literals(retention)]}],
@@ -84,6 +87,7 @@ def _build_pod_spec(mmm: MultimodalModel, revision: Revision) -> Manifest:
         "volumes": [
             build_model_volume(mmm, revision),
             {"name": names.VOLUME_TMP, "emptyDir": {}},
+            _rollout_volume(mmm.metadata.name),
             *_ca_volumes(spec.storage),
         ],
     }
@@ -106,6 +110,30 @@ def _build_container(name: str, image: str, mmm: MultimodalModel, settings: Sett
         # The containers write {"reason", "message"}; a crash that could not leaves its last log lines.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
+
+
+def _build_init_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
+    """The fetcher before the server; where versions are swapped it stays beside it, as a native side-car."""
+    fetcher = _build_fetcher(mmm, revision, settings)
+    if not revision.swaps:
+        return fetcher
+    return {
+        **fetcher,
+        "args": ["fetch", "--follow"],
+        "restartPolicy": "Always",
+        "startupProbe": _build_probe("/startupz", period=1, failures=3600, port=names.PORT_FETCHER),
+        "volumeMounts": [*fetcher["volumeMounts"], ROLLOUT_MOUNT],
+    }
+
+
+def _without_rollout(pod: Manifest) -> Manifest:
+    return {**pod, "volumes": [item for item in pod["volumes"] if item["name"] != names.VOLUME_ROLLOUT]}
+
+
+def _rollout_volume(name: str) -> Manifest:
+    """What running pods are told. It need not be there: mostly there is nothing to tell."""
+    source = {"name": names.rollout_config_name(name), "optional": True}
+    return {"name": names.VOLUME_ROLLOUT, "configMap": source}
 
 
 def _build_fetcher(mmm: MultimodalModel, revision: Revision, settings: Settings) -> Manifest:
@@ -136,6 +164,7 @@ def _build_server(mmm: MultimodalModel, revision: Revision, settings: Settings) 
         "volumeMounts": [
             build_model_mount(mmm, revision, writes=False),
             {"name": names.VOLUME_TMP, "mountPath": "/tmp"},
+            ROLLOUT_MOUNT,
         ],
         # Large models load for long: the rollout's deadline, not this probe, decides when that is too long.
         "startupProbe": _build_probe("/startupz", period=1, failures=3600),
@@ -144,9 +173,9 @@ def _build_server(mmm: MultimodalModel, revision: Revision, settings: Settings) 
     }
 
 
-def _build_probe(path: str, period: int, failures: int) -> Manifest:
+def _build_probe(path: str, period: int, failures: int, port: str | int = names.PORT_NAME_HTTP) -> Manifest:
     return {
-        "httpGet": {"path": path, "port": names.PORT_NAME_HTTP, "scheme": "HTTP"},
+        "httpGet": {"path": path, "port": port, "scheme": "HTTP"},
         "periodSeconds": period,
         "timeoutSeconds": 5,
         "failureThreshold": failures,

@@ -6,20 +6,33 @@ from mmm_operator.builders.metadata import build_metadata
 from mmm_operator.snapshot import Manifest
 
 
-def build_service(mmm: MultimodalModel) -> Manifest:
-    """A Service over the ready pods of all revisions: which of them run is the rollout's business."""
-    service = mmm.spec.service
+def build_service(mmm: MultimodalModel, only: str = "") -> Manifest:
+    """A Service over the ready pods of all revisions, or of the one that alone shall get traffic."""
+    service, name = mmm.spec.service, mmm.metadata.name
+    selector = names.revision_selector(name, only) if only else names.pod_selector(name)
+    metadata = build_metadata(mmm.metadata, name, service.labels, service.annotations)
+    return _build(metadata, selector, service.port)
+
+
+def build_preview(mmm: MultimodalModel, revision: str) -> Manifest:
+    """A Service over the ready pods of one revision, which gets no traffic of the stable one."""
+    name = mmm.metadata.name
+    metadata = build_metadata(mmm.metadata, names.preview_name(name, revision))
+    return _build(metadata, names.revision_selector(name, revision), 80)
+
+
+def _build(metadata: Manifest, selector: dict[str, str], port: int) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": build_metadata(mmm.metadata, mmm.metadata.name, service.labels, service.annotations),
+        "metadata": metadata,
         "spec": {
             "type": "ClusterIP",
-            "selector": names.pod_selector(mmm.metadata.name),
+            "selector": selector,
             "ports": [
                 {
                     "name": names.PORT_NAME_HTTP,
-                    "port": service.port,
+                    "port": port,
                     "targetPort": names.PORT_NAME_HTTP,
                     "protocol": "TCP",
                 }

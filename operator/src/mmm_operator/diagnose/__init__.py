@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from mmm_operator.diagnose import containers, events, placement
 from mmm_operator.diagnose.admission import idle_jobs, pods_refused
 from mmm_operator.diagnose.containers import OWN_WORDS, Failure, failures, fetching_pods, has_fetched
-from mmm_operator.diagnose.evidence import Check, Evidence, PodCheck, Trouble, counted, has_node, of_pods
+from mmm_operator.diagnose.evidence import Check, Evidence, PodCheck, Trouble, counted, gather, has_node, of_pods
 from mmm_operator.snapshot import Manifest, is_living, is_ready
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "diagnose_capacity",
     "failures",
     "fetching_pods",
+    "gather",
     "has_fetched",
     "idle_jobs",
     "next_look",

@@ -9,7 +9,7 @@ from mmm_operator import names
 from mmm_operator.api.conditions import CAUSES, Reason
 from mmm_operator.api.text import one_line
 from mmm_operator.diagnose.evidence import Trouble, name_of
-from mmm_operator.snapshot import Manifest
+from mmm_operator.snapshot import Manifest, is_ready
 
 # What the fetcher and the server may say of themselves; nobody else's words become a reason.
 OWN_WORDS = {reason.value: reason for reason in CAUSES[0][1]}
@@ -160,8 +160,16 @@ def fetching_pods(pods: Iterable[Manifest]) -> list[Manifest]:
 
 
 def _fetcher_runs(pod: Manifest) -> bool:
+    if stays(pod) and is_ready(pod):
+        return False  # it runs for ever, and what it brings later is shown by the server
     running = (status["name"] for status in container_statuses(pod) if (status.get("state") or {}).get("running"))
     return bool(pod.get("status", {}).get("podIP")) and names.CONTAINER_FETCHER in running
+
+
+def stays(pod: Manifest) -> bool:
+    """Whether the pod's fetcher runs beside the server, and not before it."""
+    every = pod["spec"].get("initContainers") or ()
+    return any(item["name"] == names.CONTAINER_FETCHER and item.get("restartPolicy") == "Always" for item in every)
 
 
 def was_killed(pod: Manifest) -> bool:
@@ -180,15 +188,16 @@ def container_statuses(pod: Manifest) -> Iterator[Manifest]:
 def _failures(pod: Manifest) -> Iterator[tuple[str, Manifest]]:
     """(container, terminated state) of the containers that failed and have not recovered since."""
     for status in container_statuses(pod):
-        if failure := _failure(status):
+        if failure := _failure(status, stays(pod)):
             yield status["name"], failure
 
 
-def _failure(status: Manifest) -> Manifest | None:
+def _failure(status: Manifest, stays: bool) -> Manifest | None:
     state, before = status.get("state") or {}, status.get("lastState") or {}
     # An init container that has done its work is ready too, however often it failed before. A fetcher in a Job is
     # ready while it tries: of how it failed before, that says nothing.
-    healed = status.get("ready") and (status["name"] != names.CONTAINER_FETCHER or not state.get("running"))
+    tries = status["name"] == names.CONTAINER_FETCHER and state.get("running") and not stays
+    healed = status.get("ready") and not tries
     if healed or _exit_code(state) == 0:
         return None
     if _exit_code(state):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.snapshot import Manifest, has_ended, is_ready
+from mmm_operator.snapshot import Manifest, Snapshot, has_ended, is_ready
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,20 @@ class Evidence:
     def counted(self) -> list[Manifest]:
         """The pods that matter, by name, so that the same evidence always says the same."""
         return counted(self.pods)
+
+
+def gather(
+    snapshot: Snapshot, pods: Sequence[Manifest], deployments: Sequence[Manifest] = (), jobs: Sequence[Manifest] = ()
+) -> Evidence:
+    """What a snapshot has to say about these pods, and what they come from."""
+    return Evidence(
+        pods=pods,
+        events=snapshot.pod_events,
+        deployments=deployments,
+        jobs=jobs,
+        claims=snapshot.of_kind("PersistentVolumeClaim"),
+        leaving=[pod for pod in snapshot.pods if "deletionTimestamp" in pod["metadata"]],
+    )
 
 
 Check = Callable[[Evidence], Trouble | None]

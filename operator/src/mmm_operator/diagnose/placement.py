@@ -1,13 +1,12 @@
 """Why a pod has no node, or lost the one that it had."""
 
-import re
 from collections.abc import Sequence
 
 from mmm_operator.api.conditions import Reason
 from mmm_operator.diagnose.evidence import Evidence, Trouble, condition_of, has_node, name_of
+from mmm_operator.revisions import INSUFFICIENT
 from mmm_operator.snapshot import Manifest, has_ended, is_ready
 
-_INSUFFICIENT = re.compile(r"Insufficient ([\w./-]*\w)")
 # What the scheduler says, and what it means; the first that it says counts.
 _SAYINGS: tuple[tuple[str, Reason], ...] = (
     ("Insufficient memory", Reason.INSUFFICIENT_MEMORY),
@@ -29,7 +28,7 @@ def unschedulable(evidence: Evidence) -> Trouble | None:
 
 
 def _without_node(pod: Manifest, message: str, leaving: Sequence[Manifest]) -> Trouble:
-    lacking = set(_INSUFFICIENT.findall(message))
+    lacking = set(INSUFFICIENT.findall(message))
     holders = sorted(name_of(other) for other in leaving if lacking & _held_by(other))
     if holders:
         listed = ", ".join(holders[:3])

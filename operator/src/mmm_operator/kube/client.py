@@ -188,8 +188,8 @@ class KubeClient:
             self._on_write(ref.kind, "status")
         return written
 
-    async def delete(self, ref: Ref, uid: str, version: str) -> None:
-        """Deletion of exactly this object in exactly this state, its dependents later; nothing when it is gone."""
+    async def delete(self, ref: Ref, uid: str, version: str) -> bool:
+        """Deletion of exactly this object in exactly this state, its dependents later; False when it is gone."""
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -197,8 +197,10 @@ class KubeClient:
             "preconditions": {"uid": uid, "resourceVersion": version},
         }
         path = resources.path(ref.kind, ref.namespace, ref.name)
-        if await self._call(Call("DELETE", path, f"delete {ref}", body=options)) is not None:
-            self._on_write(ref.kind, "delete")
+        if await self._call(Call("DELETE", path, f"delete {ref}", body=options)) is None:
+            return False
+        self._on_write(ref.kind, "delete")
+        return True
 
     async def create_event(self, manifest: Manifest) -> None:
         """Creation of an event."""

@@ -9,7 +9,7 @@ from mmm_operator.api.status import Status
 from mmm_operator.errors import Conflict, KubeError, Refused, Transient
 from mmm_operator.kube.events import build_event
 from mmm_operator.kube.port import Kube
-from mmm_operator.kube.store import Store, seen
+from mmm_operator.kube.store import Id, Store, seen
 from mmm_operator.plan import Apply, Delete, Plan
 from mmm_operator.snapshot import Manifest, Ref, Snapshot
 
@@ -26,6 +26,10 @@ class Doubtful(Conflict):
         self.refs = refs
 
 
+class Outdated(Conflict):
+    """The object itself is not what was seen of it: it was changed meanwhile, or is another one of its name."""
+
+
 class Executor:
     """Where plans become calls; what the API server answers is in the store before the next look."""
 
@@ -37,10 +41,11 @@ class Executor:
         """Writes the plan: children in its order, then deletions, the status, and events only after the status.
 
         The status is written even when a child could not be: it says why something is wrong. With `defer_status` it
-        is written in that case only. Raises Doubtful before it, Refused for the children that the API server refuses,
-        Conflict or Transient when another attempt may succeed.
+        is written in that case only. Raises Doubtful before it, Outdated for it, Refused for the children that the API
+        server refuses, Transient when another attempt may succeed.
         """
         failures = await self._write_children(plan, snapshot)
+        await self._touch(plan, snapshot)
         _raise_doubtful(failures)
         if failures or not defer_status:
             await self._write_status(plan, snapshot)
@@ -58,6 +63,14 @@ class Executor:
             except KubeError as error:
                 failures.append(error)
         return failures
+
+    async def _touch(self, plan: Plan, snapshot: Snapshot) -> None:
+        for pod in plan.touch:
+            try:
+                await self._kube.apply(pod)
+            except KubeError as error:
+                # The kubelet looks by itself within a minute or two, and a pod may be gone by now.
+                log.info("not touched: %s", error, extra={"key": str(snapshot.key)})
 
     def _writes(self, plan: Plan, snapshot: Snapshot) -> Iterator[tuple[Ref, Awaitable[None]]]:
         for apply in plan.apply:
@@ -85,11 +98,16 @@ class Executor:
     async def _delete(self, step: Delete, snapshot: Snapshot) -> None:
         # In exactly the state that was seen: what looked superfluous then may be needed now.
         version = snapshot.children[step.ref]["metadata"].get("resourceVersion", "")
-        await self._kube.delete(step.ref, step.uid, version)
+        if not await self._kube.delete(step.ref, step.uid, version):
+            # One that lost the labels which its watch goes by ends unseen: nobody else would say that it is gone.
+            self._store.forget(Id(step.ref.kind, step.ref.namespace, step.ref.name))
 
     async def _write_status(self, plan: Plan, snapshot: Snapshot) -> None:
         if plan.status is not None:
-            written = await self._kube.apply_status(_status_manifest(snapshot, plan.status))
+            try:
+                written = await self._kube.apply_status(_status_manifest(snapshot, plan.status))
+            except Conflict as error:
+                raise Outdated(str(error), status=error.status) from error
             if written is not None:
                 self._store.put(seen(names.KIND, written))
         for event in plan.events:
@@ -114,10 +132,12 @@ def _pinned(manifest: Manifest, snapshot: Snapshot) -> Manifest:
 
 def _status_manifest(snapshot: Snapshot, status: Status) -> Manifest:
     meta = snapshot.meta
+    # A uid would not do: the API server ignores it in a status, and what was said of one object would be said of the
+    # next one of its name.
     return {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": meta.name, "namespace": meta.namespace, "uid": meta.uid},
+        "metadata": {"name": meta.name, "namespace": meta.namespace, "resourceVersion": meta.resource_version},
         "status": status.to_json(),
     }
 

@@ -3,7 +3,7 @@
 Bodies are plain JSON objects both ways, since manifests travel as JSON.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import MultimodalModel
 from mmm_operator.kube.store import Id, Seen
 from mmm_operator.snapshot import FetchReport, Key, Manifest, Ref, Resolution, ServerReport, Update
+from mmm_operator.traffic import Traffic
 
 
 class Listed(NamedTuple):
@@ -54,8 +55,8 @@ class Kube(Protocol):
     async def apply_status(self, manifest: Manifest) -> Manifest | None:
         """The MultimodalModel after server-side apply of its status; None when it is gone."""
 
-    async def delete(self, ref: Ref, uid: str, version: str) -> None:
-        """Deletion of exactly this object in exactly this state, its dependents later; nothing when it is gone.
+    async def delete(self, ref: Ref, uid: str, version: str) -> bool:
+        """Deletion of exactly this object in exactly this state, its dependents later; False when it is gone.
 
         Raises Conflict when it has changed, or is another one.
         """
@@ -93,8 +94,8 @@ class Sources(Protocol):
 class Reports(Protocol):
     """The status pages of the server pods."""
 
-    async def reports(self, key: Key, pods: Sequence[Manifest]) -> Mapping[str, ServerReport]:
-        """What is known of these pods, by pod name; must answer soon, whatever the pods do."""
+    async def reports(self, key: Key, pods: Sequence[Manifest], *, again: bool = False) -> Mapping[str, ServerReport]:
+        """What is known of these pods, by pod name; must answer soon, whatever the pods do. `again`: it may change."""
 
 
 class Fetches(Protocol):
@@ -102,6 +103,15 @@ class Fetches(Protocol):
 
     async def fetches(self, key: Key, pods: Sequence[Manifest]) -> Mapping[str, FetchReport]:
         """What is known of these pods, by pod name; must answer soon, whatever the pods do."""
+
+
+class Answers(Protocol):
+    """What server pods have answered."""
+
+    async def traffic(
+        self, key: Key, pods: Sequence[Manifest], since: str, newborn: Collection[str] = ()
+    ) -> Mapping[str, Traffic]:
+        """By pod name what was counted since that moment; must answer soon, whatever the pods do."""
 
 
 @dataclass(frozen=True, slots=True)

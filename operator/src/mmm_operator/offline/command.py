@@ -27,9 +27,9 @@ def run_plan(chosen: argparse.Namespace) -> int:
     """Print the forecasts; the answer is the exit code. Raises Unusable and SettingsError with what is wrong."""
     if not chosen.filename and not chosen.state:
         raise Unusable(["say what to plan: -f FILE, --state PATH, or both"])
-    settings, notes = _settings()
+    settings, notes = take_settings()
     state = State.of(read_documents(chosen.state))
-    wanted = _wanted(read_documents(chosen.filename), chosen.namespace) if chosen.filename else _stored(state)
+    wanted = take_wanted(read_documents(chosen.filename), chosen.namespace) if chosen.filename else _stored(state)
     now = datetime.now(UTC)
     found = [forecast(key, raw, state, chosen.digest, settings, now) for key, raw in wanted]
     for note in notes:
@@ -38,7 +38,8 @@ def run_plan(chosen: argparse.Namespace) -> int:
     return CHANGES if any(item.plan.writes for item in found) else NOTHING
 
 
-def _settings() -> tuple[Settings, list[str]]:
+def take_settings() -> tuple[Settings, list[str]]:
+    """The operator's settings from the environment, and what the reader should know of them."""
     if os.environ.get("MMM_OPERATOR_SERVER_IMAGE"):
         return load_settings(), []
     note = f"MMM_OPERATOR_SERVER_IMAGE is not set: pods without runtime.image are shown with {UNKNOWN_IMAGE}"
@@ -51,8 +52,8 @@ def _stored(state: State) -> list[tuple[Key, Manifest]]:
     return [(key, state.models[key].content) for key in sorted(state.models)]
 
 
-def _wanted(documents: Sequence[Document], namespace: str) -> list[tuple[Key, Manifest]]:
-    """The MultimodalModels among the documents; what else stands in the files is none of ours."""
+def take_wanted(documents: Sequence[Document], namespace: str) -> list[tuple[Key, Manifest]]:
+    """The MultimodalModels among the documents; what else stands in the files is none of ours. Raises Unusable."""
     models = [document for document in documents if document.content["kind"] == names.KIND]
     if not models:
         files = ", ".join(sorted({document.file for document in documents})) or "the files"

@@ -9,12 +9,12 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from mmm_operator import names
 from mmm_operator.errors import KubeError
-from mmm_operator.kube.port import Kube
+from mmm_operator.kube.port import Kube, Versions
 from mmm_operator.kube.resources import WATCHED
 from mmm_operator.kube.store import Seen, Store
 from mmm_operator.runtime.metrics import Metrics
@@ -81,11 +81,7 @@ class Feed:
         while True:
             await self._until_sweep()
             self._sweep_at = _now() + self._period
-            for kind, namespace in self._scopes:
-                try:
-                    await self._sweep(kind, namespace)
-                except KubeError as error:
-                    log.warning("cannot compare what is known with the API server: %s", error)
+            await self._sweep()
 
     def _sweep_in(self, seconds: float) -> None:
         if (moment := _now() + seconds) < self._sweep_at:
@@ -98,11 +94,21 @@ class Feed:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), min(left, self._period))
 
-    async def _sweep(self, kind: str, namespace: str | None) -> None:
-        found = await self._kube.versions(kind, namespace)
-        if not self._store.missed(kind, namespace, *found):
-            return
-        await asyncio.sleep(LAG_SECONDS)
+    async def _sweep(self) -> None:
+        suspects = list[tuple[str, str | None, Versions]]()
+        for kind, namespace in self._scopes:
+            with _trouble_is_told():
+                found = await self._kube.versions(kind, namespace)
+                if self._store.missed(kind, namespace, *found):
+                    suspects.append((kind, namespace, found))
+        if suspects:
+            # Once for all: where every watch is dumb, one kind must not wait for the other.
+            await asyncio.sleep(LAG_SECONDS)
+        for kind, namespace, found in suspects:
+            with _trouble_is_told():
+                await self._read_missed(kind, namespace, found)
+
+    async def _read_missed(self, kind: str, namespace: str | None, found: Versions) -> None:
         if missed := self._store.missed(kind, namespace, *found):
             self._metrics.missed.inc(len(missed))
             where = namespace or "all namespaces"
@@ -110,6 +116,14 @@ class Feed:
             concerned = self._store.replace(kind, namespace, *await self._kube.list(kind, namespace))
             for key in concerned:
                 self._notice(key)
+
+
+@contextlib.contextmanager
+def _trouble_is_told() -> Iterator[None]:
+    try:
+        yield
+    except KubeError as error:
+        log.warning("cannot compare what is known with the API server: %s", error)
 
 
 def _now() -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 from mmm_operator.kube.client import KubeClient
 from mmm_operator.kube.execute import Executor
-from mmm_operator.kube.observe import Observer
+from mmm_operator.kube.observe import Observer, Pages
 from mmm_operator.kube.store import Store
 from mmm_operator.planner import plan
 from mmm_operator.runtime.controller import Controller
@@ -20,6 +20,7 @@ from mmm_operator.runtime.reconcile import Reconciler
 from mmm_operator.runtime.supervisor import Supervisor
 from mmm_operator.scrape.fetches import FetchPages
 from mmm_operator.scrape.status import StatusPages
+from mmm_operator.scrape.traffic import TrafficPages
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Key
 from mmm_operator.sources.access import Access
@@ -58,8 +59,8 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
 
     store, pages, access = Store(), StatusPages(wake), Access(kube.read, Endpoints(settings.allowed_endpoints))
     sources = Repositories(Resolver(access, wake, settings), Follower(access, wake, settings, leads=lease.held))
-    progress = FetchPages()
-    observer, executor = Observer(store, kube, sources, pages, progress), Executor(kube, store)
+    progress, answers = FetchPages(), TrafficPages()
+    observer, executor = Observer(store, kube, sources, Pages(pages, progress, answers)), Executor(kube, store)
     reconcile = Reconciler(store, observer, executor, plan, settings)
     controller = Controller(reconcile, settings, metrics, path=lambda arrive: supervisor.ping(arrive))
     feed = Feed(store, kube, controller.notice, settings, metrics)
@@ -73,6 +74,7 @@ async def _run(settings: Settings, metrics: Metrics, kube: KubeClient, lease: Le
         await sources.close()
         await pages.close()
         await progress.close()
+        await answers.close()
     log.info("operator stopped")
 
 

@@ -1,4 +1,4 @@
-"""Pages that pods have about themselves: `GET :8081/v1/status`.
+"""Pages that pods have about themselves: `GET :8081/v1/status`, or another path.
 
 A reconcile never waits long for a pod. Failures are silent, since the pages only add details.
 """
@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import aiohttp
-from pydantic import ValidationError
 
 from mmm_operator import names
 from mmm_operator.snapshot import Key, Manifest
@@ -21,18 +20,24 @@ PATIENCE_SECONDS = 0.3
 MOST_REPORTS = 20_000
 SCRAPES_AT_A_TIME = 32
 MAX_PAGE_BYTES = 64 * 1024
+STATUS_PATH = "/v1/status"
 
 T = TypeVar("T")
 Fetch = Callable[[str], Awaitable[bytes]]
 Parse = Callable[[str, bytes], T]
+Port = Callable[[Manifest], int]
 
 
 class Scraper(Generic[T]):
-    """What pods said last; `parse` makes that of a pod's name and its page, or raises ValidationError."""
+    """What pods said last; `parse` makes that of a pod's name and its page, or raises ValueError."""
 
-    def __init__(self, parse: Parse[T], fetch: Fetch | None = None) -> None:
+    def __init__(
+        self, parse: Parse[T], fetch: Fetch | None = None, path: str = STATUS_PATH, port: Port | None = None
+    ) -> None:
         self._parse = parse
-        self._fetch = fetch or fetch_page
+        self._fetch = fetch or page_fetcher(MAX_PAGE_BYTES)
+        self._path = path
+        self._port = port or (lambda _: names.PORT_OPERATIONS)
         self._slots = asyncio.Semaphore(SCRAPES_AT_A_TIME)
         self._known: dict[str, T] = {}
         self._asked_at: dict[str, float] = {}
@@ -78,36 +83,44 @@ class Scraper(Generic[T]):
         name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
         try:
             async with self._slots, asyncio.timeout(TIMEOUT_SECONDS):
-                text = await self._fetch(page_url(pod["status"]["podIP"]))
+                text = await self._fetch(page_url(pod["status"]["podIP"], self._path, self._port(pod)))
             report = self._parse(name, text)
-        except (aiohttp.ClientError, TimeoutError, OSError, ValidationError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             log.debug("no page of %s: %s", name, error or type(error).__name__, extra={"key": str(key)})
         else:
             self._known[uid] = report
         finally:
             del self._scrapes[uid]
-            _forget_oldest(self._known)
-            _forget_oldest(self._asked_at)
+            forget_oldest(self._known)
+            forget_oldest(self._asked_at)
 
 
-def page_url(ip: str) -> str:
+def page_url(ip: str, path: str = STATUS_PATH, port: int = names.PORT_OPERATIONS) -> str:
     """Where the pod with this address has its page."""
     host = f"[{ip}]" if ":" in ip else ip
-    return f"http://{host}:{names.PORT_OPERATIONS}/v1/status"
+    return f"http://{host}:{port}{path}"
 
 
-async def fetch_page(url: str) -> bytes:
-    """The page, cut off where it is absurdly long; raises aiohttp.ClientError."""
-    # A pod must not be able to send the operator anywhere else, hence no redirects and no proxies.
-    async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url, allow_redirects=False) as page:
-        text = b""
-        async for chunk in page.content.iter_any():
-            text += chunk
-            if len(text) > MAX_PAGE_BYTES:
-                break
-        return text
+def page_fetcher(most_bytes: int) -> Fetch:
+    """What reads pages, cut off where they are longer; it raises aiohttp.ClientError."""
+
+    async def fetch_page(url: str) -> bytes:
+        # A pod must not be able to send the operator anywhere else, hence no redirects and no proxies.
+        async with (
+            aiohttp.ClientSession(raise_for_status=True) as session,
+            session.get(url, allow_redirects=False) as page,
+        ):
+            text = b""
+            async for chunk in page.content.iter_any():
+                text += chunk
+                if len(text) > most_bytes:
+                    break
+            return text
+
+    return fetch_page
 
 
-def _forget_oldest(table: dict[str, Any]) -> None:
-    while len(table) > MOST_REPORTS:
+def forget_oldest(table: dict[Any, Any], most: int = MOST_REPORTS) -> None:
+    """Keeps no more entries than that."""
+    while len(table) > most:
         table.pop(next(iter(table)))

@@ -11,12 +11,14 @@ from typing import Any
 
 from mmm_operator import names
 from mmm_operator.api.conditions import Condition, Reason
+from mmm_operator.api.rollout import RolloutType
 from mmm_operator.api.status import Status
 from mmm_operator.plan import Delete, Plan
 from mmm_operator.planner import plan
 from mmm_operator.settings import Settings
 from mmm_operator.snapshot import Manifest, Ref, Resolution, Snapshot, revision_id
 from tests.unit.operator.core.build import (
+    NAMESPACE,
     NOW,
     SETTINGS,
     Draft,
@@ -44,7 +46,9 @@ class Pod:
     state: str = "pending"
     terminating: bool = False
     born: str = ""
+    told: dict[str, str] = field(default_factory=dict)  # annotations beside those of the template
     changed: str = ""  # when it became ready, or stopped to be
+    restarts: int = 0
 
     @property
     def serves(self) -> bool:
@@ -58,7 +62,8 @@ class Pod:
 
     def manifest(self) -> Manifest:
         meta = {**self.template["metadata"], "name": self.name, "uid": f"uid-{self.name}"}
-        meta["creationTimestamp"] = self.born
+        meta |= {"creationTimestamp": self.born, "namespace": NAMESPACE}
+        meta["annotations"] = {**meta.get("annotations", {}), **self.told}
         if self.terminating:
             meta["deletionTimestamp"] = self.born
         return {"metadata": meta, "spec": self.template["spec"], "status": self._status()}
@@ -75,6 +80,7 @@ class Pod:
             "failed": last_words("ModelLoadFailed", "these weights make no model"),
         }
         server = {"name": names.CONTAINER_SERVER, "state": states[self.state], "ready": self.state == "ready"}
+        server["restartCount"] = self.restarts
         ready_condition = {"type": "Ready", "status": ready, "lastTransitionTime": self.changed or self.born}
         conditions = [{"type": "PodScheduled", "status": "True"}, ready_condition]
         return {"phase": "Running", "conditions": conditions, "containerStatuses": [server]}
@@ -112,6 +118,12 @@ class Cluster:
     def pause(self, paused: int) -> None:
         self._edit(self.draft.having(rollout={"paused": bool(paused)}))
 
+    def promote(self) -> None:
+        """The revision that the status names may go on."""
+        target = Status.model_validate(self.status).model.target
+        if target is not None:
+            self._edit(self.draft.having(rollout={**self.draft.spec["rollout"], "promote": target.revision}))
+
     def store(self, up: int) -> None:
         """The storage goes away, or comes back."""
         self.storage = bool(up)
@@ -140,7 +152,10 @@ class Cluster:
 
     def reconcile(self) -> Plan:
         """One look: the plan, which is carried out after its promises were checked."""
-        decided = plan(self.snapshot(), self.settings, self.now)
+        return self.carry_out(plan(self.snapshot(), self.settings, self.now))
+
+    def carry_out(self, decided: Plan) -> Plan:
+        """The plan, done."""
         Promises(self, decided).check()
         for step in decided.apply:
             ref = Ref.of(step.manifest)
@@ -149,6 +164,9 @@ class Cluster:
             self.children[ref] = as_stored(step.manifest, live, self._moment())
         for delete in decided.delete:
             self._delete(delete)
+        for touch in decided.touch:
+            pod = next(pod for pod in self.pods if pod.name == touch["metadata"]["name"])
+            pod.told = touch["metadata"]["annotations"]
         if decided.status is not None:
             self.status = decided.status.to_json()
         return decided
@@ -202,6 +220,12 @@ class Cluster:
         serving = [pod for pod in self.pods if pod.serves]
         if serving:
             serving[number % len(serving)].turn("failed", self._moment())
+
+    def evict(self, number: int) -> None:
+        """One of the pods that serve is deleted by somebody else."""
+        serving = [pod for pod in self.pods if pod.serves]
+        if serving:
+            serving[number % len(serving)].terminating = True
 
     def reap(self) -> None:
         """Terminating pods are gone."""
@@ -282,6 +306,11 @@ class Cluster:
     def serving(self, revision: str = "") -> int:
         return sum(pod.serves and revision in ("", pod.revision) for pod in self.pods)
 
+    def answering(self) -> list[Pod]:
+        """The pods that serve and that the Service is for."""
+        only = selected(self.children[Ref("v1", "Service", NAMESPACE, self.draft.name)])
+        return [pod for pod in self.pods if pod.serves and only in ("", pod.revision)]
+
     def condition(self, kind: str) -> Condition:
         return next(c for c in Status.model_validate(self.status).conditions if c.type == kind)
 
@@ -320,11 +349,22 @@ class Promises:
         self.times_move_only_when_conditions_flip()
 
     def no_serving_pod_is_taken_away_too_early(self) -> None:
-        """Afterwards still `wanted` pods serve, or as many as did before."""
-        before = self._kept(self._sizes_now())
-        after = self._kept({**self._sizes_now(), **self._sizes_planned()})
+        """Afterwards still `wanted` pods get requests and serve, or as many as did before; where there is no room for
+        a pod more, no more than `maxUnavailable` are missing.
+        """
+        services = {ref.name: item for ref, item in self.cluster.children.items() if ref.kind == "Service"}
+        planned = (step.manifest for step in self.plan.apply if step.manifest["kind"] == "Service")
+        before = self._kept(self._sizes_now(), services)
+        services = services | {item["metadata"]["name"]: item for item in planned}
+        after = self._kept({**self._sizes_now(), **self._sizes_planned()}, services)
         spec = self.cluster.draft.build().spec
         wanted = 0 if spec.suspend else spec.replicas
+        status = self.plan.status or Status.model_validate(self.cluster.status)
+        if spec.rollout.type is RolloutType.RECREATE:
+            return  # the old pods end first, on purpose
+        # What is left of a canary that has failed need not answer.
+        if status.rollout.strategy_in_effect == "NoSurge" or (spec.rollout.canary and status.model.failed):
+            wanted -= spec.rollout.max_unavailable
         assert after >= min(wanted, before), (
             f"{before} pods served, {after} would, {wanted} wanted: {self.plan.because}"
         )
@@ -368,9 +408,11 @@ class Promises:
         applied = [step.manifest for step in self.plan.apply if step.manifest["kind"] == "Deployment"]
         return {revision_id(item): item["spec"]["replicas"] for item in applied}
 
-    def _kept(self, sizes: dict[str, int]) -> int:
-        """Pods that surely serve on when the Deployments have these sizes."""
-        return sum(min(self.cluster.serving(revision), size) for revision, size in sizes.items())
+    def _kept(self, sizes: dict[str, int], services: dict[str, Manifest]) -> int:
+        """Pods that surely serve on, and get requests, when Deployments and Services are so."""
+        only = selected(services.get(self.cluster.draft.name))
+        chosen = {revision: size for revision, size in sizes.items() if only in ("", revision)}
+        return sum(min(self.cluster.serving(revision), size) for revision, size in chosen.items())
 
 
 def _progress(deployment: Manifest, old: Manifest, fresh: Manifest) -> Manifest:
@@ -386,6 +428,11 @@ def _progress(deployment: Manifest, old: Manifest, fresh: Manifest) -> Manifest:
     if progressed and before["reason"] != "NewReplicaSetAvailable":
         return {"status": "True", "reason": "ReplicaSetUpdated"}
     return {"status": before["status"], "reason": before["reason"]}
+
+
+def selected(service: Manifest | None) -> str:
+    """The revision that a Service is for; "" for all."""
+    return str(service["spec"]["selector"].get(names.LABEL_REVISION, "")) if service else ""
 
 
 def digest_on(owner: Manifest) -> str:

@@ -18,9 +18,10 @@ def as_stored(manifest: Manifest, live: Manifest | None, born: str = BORN) -> Ma
     kind, meta = stored["kind"], stored["metadata"]
     if kind in _DEFAULTS:
         _DEFAULTS[kind](stored["spec"])
+    content = "data" if kind == "ConfigMap" else "spec"
     new = {"uid": f"uid-{kind}-{meta['name']}", "generation": 0, "creationTimestamp": born}
     old: Manifest = live["metadata"] if live else new
-    changed = live is None or live["spec"] != stored["spec"]
+    changed = live is None or live.get(content) != stored.get(content)
     stored["metadata"] = {
         **meta,
         "uid": old["uid"],

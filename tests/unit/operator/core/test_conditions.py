@@ -60,8 +60,9 @@ def settled(**fields: Any) -> Snapshot:
 
 def updating(*pods: Any, ready: int = 0, stuck: bool = False, **fields: Any) -> Snapshot:
     """Version 1 serves with two pods, version 2 has one."""
-    deployments = [make_deployment(CLIP, 2), make_deployment(NEXT, 1, ready=ready, stuck=stuck)]
-    return make_snapshot(NEXT, deployments, [*serving_pods(CLIP, 2), *pods], **{**SERVED, **fields})
+    draft = NEXT.having(rollout={"progressDeadlineSeconds": 200}) if stuck else NEXT
+    deployments = [make_deployment(CLIP, 2), make_deployment(draft, 1, ready=ready, stuck=stuck)]
+    return make_snapshot(draft, deployments, [*serving_pods(CLIP, 2), *pods], **{**SERVED, **fields})
 
 
 def starting(*pods: Any, **fields: Any) -> Snapshot:
@@ -193,16 +194,16 @@ TABLE: list[tuple[str, Snapshot, dict[str, tuple[str, str]]]] = [
         updating(FAILED, stuck=True),
         {
             "Ready": ("False", "ModelLoadFailed"),
-            "Progressing": ("False", "ProgressDeadlineExceeded"),
-            "Stalled": ("True", "ProgressDeadlineExceeded"),
+            "Progressing": ("False", "RolledBack"),
+            "Stalled": ("True", "RolledBack"),
             "Available": ("True", "Serving"),
-            "Degraded": ("True", "UpdateBlocked"),
+            "Degraded": ("True", "RolledBack"),
         },
     ),
     (
         "a new version does not get on, and no pod says why",
         updating(make_pod(NEXT).build(), stuck=True),
-        {"Ready": ("False", "ProgressDeadlineExceeded"), "Stalled": ("True", "ProgressDeadlineExceeded")},
+        {"Ready": ("False", "ProgressDeadlineExceeded"), "Stalled": ("True", "RolledBack")},
     ),
     (
         "a new version is not there",
@@ -434,8 +435,15 @@ def test_no_reason_is_dead() -> None:
         if isinstance(error, type) and issubclass(error, repository.RepositoryError)
     }
     in_resolver = {"CredentialsNotFound", "Resolving"}
-    in_suspend = {"Suspended", "Paused"}  # test_suspend
-    assert {reason.value for reason in Reason} <= in_table | {*OWN_WORDS} | in_repository | in_resolver | in_suspend
+    elsewhere = {"Suspended", "Paused"}  # test_suspend
+    elsewhere |= {
+        "Analyzing",
+        "AwaitingPromotion",
+        "ErrorRateTooHigh",
+        "LatencyTooHigh",
+        "AnswersDiffer",
+    }  # test_course
+    assert {reason.value for reason in Reason} <= in_table | {*OWN_WORDS} | in_repository | in_resolver | elsewhere
 
 
 @pytest.mark.parametrize("reason", [r for r in OWN_WORDS if r not in ("OutOfMemory",)])
@@ -453,7 +461,7 @@ def test_what_the_repository_says_is_the_reason_of_ready(reason: str) -> None:
         (
             updating(FAILED, stuck=True),
             "Degraded",
-            "an older revision serves: ProgressDeadlineExceeded: ModelLoadFailed",
+            "version 2 was given up, version 1 serves: ModelLoadFailed: why",
         ),
         (settled(foreign=frozenset({SERVICE})), "Accepted", "Service clip exists and belongs to somebody else"),
         (settled(refused="exceeded quota: pods=10"), "Accepted", "exceeded quota: pods=10"),

@@ -223,6 +223,15 @@ def test_a_claim_of_the_user_is_mounted_and_not_made() -> None:
     assert models["persistentVolumeClaim"] == {"claimName": "shared"}
 
 
+@pytest.mark.parametrize(("type_", "limit"), [("RollingUpdate", "1.5Gi"), ("HotSwap", "4.5Gi")])
+def test_the_cache_has_room_for_what_lies_in_it(type_: str, limit: str) -> None:
+    """Each model may be as large as the limit, and where pods go over to other versions there are three of them."""
+    draft = CLIP.having(cache={"sizeLimit": "1.5Gi"}, rollout={"type": type_})
+    models = next(volume for volume in pod_of(draft)["spec"]["volumes"] if volume["name"] == "models")
+    assert models["emptyDir"] == {"sizeLimit": limit}
+    assert environment_of(draft, names.CONTAINER_FETCHER)["MMM_MAX_MODEL_BYTES"] == str(3 * 2**29)
+
+
 @pytest.mark.parametrize(("fallback", "required"), [("Fail", "true"), ("CPU", "false")])
 def test_whether_the_server_may_fall_back_to_the_cpu(fallback: str, required: str) -> None:
     environment = environment_of(CLIP.on_gpu(1, fallback), names.CONTAINER_SERVER)
@@ -284,3 +293,17 @@ def test_a_closed_network_lets_the_fetcher_reach_the_store(storage: Manifest, po
     assert [item["port"] for item in dns["ports"]] == [53, 53]
     assert [item["port"] for item in store["ports"]] == ports
     assert policy["ingress"][0]["from"] == [{"podSelector": {}}]
+
+
+def test_a_closed_network_lets_old_pods_send_copies_to_a_canary() -> None:
+    canary = {"type": "Canary", "canary": {"mirror": True, "steps": [{"weight": 20}]}}
+    policy = children_of(CLIP.having(networkPolicy={}, rollout=canary))["NetworkPolicy"]["spec"]
+    own = {"podSelector": {"matchLabels": {names.LABEL_MODEL: "clip"}}}
+    assert own in policy["ingress"][0]["from"]
+    assert {"to": [own], "ports": [{"protocol": "TCP", "port": names.PORT_HTTP}]} in policy["egress"]
+
+
+@pytest.mark.parametrize(("type_", "ports"), [("RollingUpdate", [8081]), ("HotSwap", [8081, 8082])])
+def test_a_closed_network_lets_the_operator_see_each_page(type_: str, ports: list[int]) -> None:
+    policy = children_of(CLIP.having(networkPolicy={}, rollout={"type": type_}))["NetworkPolicy"]["spec"]
+    assert [item["port"] for item in policy["ingress"][1]["ports"]] == ports

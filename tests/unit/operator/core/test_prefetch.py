@@ -35,10 +35,10 @@ from tests.unit.operator.core.test_convergence import (
     TROUBLE,
     Action,
     actions,
-    examples,
     play,
 )
 from tests.unit.operator.core.test_suspend import SWITCHES
+from tests.unit.operator.examples import examples
 
 CLAIM = {"type": "PersistentVolumeClaim", "claimTemplate": {"size": "1Gi"}}
 CLIP = make_mmm().replicas(2).having(cache=CLAIM)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from mmm_operator.quantity import parse_quantity
+from mmm_operator.quantity import parse_quantity, times
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,8 @@ def test_a_quantity_stands_for_a_number(written: object, number: str) -> None:
 )
 def test_anything_else_is_no_quantity(text: object) -> None:
     assert parse_quantity(text) is None
+
+
+@pytest.mark.parametrize("written", ["1.5Gi", "500m", "2", "1e3", ".5M"])
+def test_a_quantity_can_be_multiplied(written: str) -> None:
+    assert parse_quantity(times(written, 3)) == 3 * (parse_quantity(written) or 0)

@@ -9,9 +9,10 @@ import pytest
 
 from mmm_operator.api.conditions import Condition, Reason
 from mmm_operator.api.status import Status
+from mmm_operator.moments import timestamp
 from mmm_operator.plan import Event, Plan
 from mmm_operator.planner import UNREAD_SECONDS, plan
-from mmm_operator.report import report_events, timestamp
+from mmm_operator.report import report_events
 from mmm_operator.snapshot import Manifest, Resolution, Snapshot
 from tests.unit.operator.core.build import (
     IMAGE,
@@ -328,9 +329,9 @@ def test_the_life_of_a_model_in_events() -> None:
     assert not [one for one, two in pairwise(told) if one == two]
     assert [reason for kind, reason in told if kind == "Warning"] == [
         "ModelLoadFailed",
-        "ProgressDeadlineExceeded",
-        "UpdateBlocked",
+        "RolledBack",
         "VersionNotFound",
+        "UpdateBlocked",
     ]
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from mmm_operator import names
-from mmm_operator.snapshot import Manifest, Ref, RevisionState, parse_revision
+from mmm_operator.revisions import RevisionState, parse_revision
+from mmm_operator.snapshot import Manifest, Ref
 from tests.unit.operator.core.build import (
     IMAGE,
     NAMESPACE,

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from mmm_operator.revisions import RevisionState
 from mmm_operator.rollout.step import next_step, paused_step, surplus_revisions
-from mmm_operator.snapshot import RevisionState
 
 
 def rev(name: str, wanted: int, ready: int | None = None, **fields: Any) -> RevisionState:

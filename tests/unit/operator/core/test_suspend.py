@@ -13,9 +13,9 @@ from tests.unit.operator.core.test_convergence import (
     TROUBLE,
     Action,
     actions,
-    examples,
     play,
 )
+from tests.unit.operator.examples import examples
 
 SWITCHES: list[Action] = [(what, value) for what in ("suspend", "pause") for value in (0, 1)]
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from mmm_operator.api.status import ModelState, ModelStatus, Resolved, Status
-from mmm_operator.snapshot import RevisionState
-from mmm_operator.target import choose_image, serving_revision
+from mmm_operator.revisions import RevisionState
+from mmm_operator.snapshot import Resolution
+from mmm_operator.target import Target, choose_image, serving_revision
 from tests.unit.operator.core.build import BORN, IMAGE, SETTINGS, digest_of, make_mmm, make_snapshot
 from tests.unit.operator.core.test_step import rev
 
@@ -27,7 +28,9 @@ SERVING: list[tuple[str, str, list[RevisionState], str]] = [
     ("the old one, while the new one loads", "A", [rev("A", 2), rev("B", 1, 0)], "A"),
     ("the old one, while the new one is small", "A", [rev("A", 1), rev("B", 2, 1)], "A"),
     ("the new one, once it carries the load", "A", [rev("A", 1), rev("B", 2)], "B"),
-    ("the new one, when the old one is down", "A", [rev("A", 2, 0), rev("B", 1)], "B"),
+    ("the old one, when it is away for a moment", "A", [rev("A", 2, 0), rev("B", 1)], "A"),
+    ("the new one, when the old one is down", "A", [replace(rev("A", 2, 0), stuck=True), rev("B", 1)], "B"),
+    ("the new one, when the old one has been taken away", "A", [rev("A", 0, 0), rev("B", 1)], "B"),
     ("still the old one, when both are down", "A", [rev("A", 2, 0), rev("B", 1, 0)], "A"),
     ("it does not give up the load again", "B", [rev("A", 1), rev("B", 2, 0)], "B"),
     ("the old one was deleted: who is left", "A", [rev("C", 1), rev("B", 2, 0)], "C"),
@@ -40,13 +43,13 @@ SERVING: list[tuple[str, str, list[RevisionState], str]] = [
 @pytest.mark.parametrize(("before", "states", "serves"), [row[1:] for row in SERVING], ids=[row[0] for row in SERVING])
 def test_who_serves(before: str, states: list[RevisionState], serves: str) -> None:
     snapshot = make_snapshot(CLIP, status=remembered(before))
-    assert serving_revision(snapshot, "B", 2, states) == serves
+    assert serving_revision(snapshot, Target("B", None), 2, states) == serves
 
 
 def image(states: list[RevisionState], resolved: str = "", own: str | None = None) -> str:
     mmm = CLIP.having(runtime={"image": own} if own else {}).build()
     memory = Resolved(server_image=resolved) if resolved else None
-    return choose_image(mmm, "1", digest_of("1"), memory, states, SETTINGS)
+    return choose_image(mmm, Resolution("", "1", digest_of("1")), memory, states, SETTINGS)
 
 
 def running(image: str) -> RevisionState:

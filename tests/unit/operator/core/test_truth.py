@@ -34,7 +34,6 @@ from tests.unit.operator.core.build import (
     make_snapshot,
     serving_pods,
 )
-from tests.unit.operator.core.test_convergence import examples
 from tests.unit.operator.core.troubles import (
     CASES,
     CLIP,
@@ -49,6 +48,7 @@ from tests.unit.operator.core.troubles import (
     with_condition,
     with_refusal,
 )
+from tests.unit.operator.examples import examples
 
 MOST_BYTES = 32 * 1024
 TROUBLES = {reason.value for _, reasons in CAUSES for reason in reasons}
@@ -222,6 +222,8 @@ def test_the_status_is_bounded_and_written_once(world: World, before: World) -> 
     assert all(len(event.message.encode()) < 1024 for event in decided.events)
     assert len({event.reason for event in decided.events}) == len(decided.events)
     again = decide(replace(snapshot, status=stored(status)))
+    wrote, again_wrote = status.to_json(), again.status.to_json() if again.status else {}
+    assert {key: value for key, value in again_wrote.items() if value != wrote.get(key)} == {}
     assert again.status is None
     assert again.events == ()
 

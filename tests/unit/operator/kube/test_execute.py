@@ -9,9 +9,9 @@ from mmm_operator import names
 from mmm_operator.api.status import Status
 from mmm_operator.api.v1alpha1 import ObjectMeta
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Refused, Transient
-from mmm_operator.kube.execute import Doubtful, Executor
+from mmm_operator.kube.execute import Doubtful, Executor, Outdated
 from mmm_operator.kube.port import Listed, Versions
-from mmm_operator.kube.store import Id, Store
+from mmm_operator.kube.store import Id, Store, seen
 from mmm_operator.plan import Apply, Delete, Event, Plan
 from mmm_operator.snapshot import Key, Manifest, Ref, Snapshot
 
@@ -25,6 +25,7 @@ class ApiServer:
 
     def __init__(self, **refusals: KubeError) -> None:
         self.refusals = refusals
+        self.there = True
         self.writes: list[str] = []
         self.bodies: list[Manifest] = []
 
@@ -51,8 +52,9 @@ class ApiServer:
         self.write("status MultimodalModel", manifest)
         return written(manifest)
 
-    async def delete(self, ref: Ref, uid: str, version: str) -> None:
+    async def delete(self, ref: Ref, uid: str, version: str) -> bool:
         self.write(f"delete {ref.kind} {uid} {version}")
+        return self.there
 
     async def create_event(self, manifest: Manifest) -> None:
         self.write("create Event", manifest)
@@ -84,14 +86,14 @@ PLAN = Plan(
     events=(Event("Normal", "Serving", "it serves"),),
 )
 LIVE: Manifest = {**DEPLOYMENT, "metadata": {"name": "clip-1", "namespace": "default", "uid": "uid-1"}}
-SURPLUS = {
+SURPLUS: Manifest = {
     "apiVersion": "apps/v1",
     "kind": "Deployment",
     "metadata": {"name": "clip-0", "namespace": "default", "uid": "uid-0", "resourceVersion": "5"},
 }
 SNAPSHOT = Snapshot(
     key=Key("default", "clip"),
-    meta=ObjectMeta(name="clip", namespace="default", uid="uid-m"),
+    meta=ObjectMeta(name="clip", namespace="default", uid="uid-m", resource_version="3"),
     mmm=None,
     children={Ref.of(LIVE): LIVE, OLD: SURPLUS},
 )
@@ -104,8 +106,10 @@ ALL = [
 ]
 
 
-def run(server: ApiServer, plan: Plan = PLAN, *, defer_status: bool = False) -> Store:
+def run(server: ApiServer, plan: Plan = PLAN, *, defer_status: bool = False, known: tuple[Manifest, ...] = ()) -> Store:
     store = Store()
+    for manifest in known:
+        store.put(seen(manifest["kind"], manifest))
     asyncio.run(Executor(server, store).execute(plan, SNAPSHOT, defer_status=defer_status))
     return store
 
@@ -127,7 +131,14 @@ def test_our_fields_are_forced_only_on_the_very_object_that_was_seen() -> None:
     run(server)
     assert server.bodies[1]["metadata"]["uid"] == "uid-1"
     assert "uid" not in server.bodies[0]["metadata"]
-    assert server.bodies[3]["metadata"] == {"name": "clip", "namespace": "default", "uid": "uid-m"}
+    assert server.bodies[3]["metadata"] == {"name": "clip", "namespace": "default", "resourceVersion": "3"}
+
+
+def test_what_is_said_of_an_object_that_has_changed_meanwhile_is_not_said() -> None:
+    server = ApiServer(MultimodalModel=Conflict("changed", status=409))
+    with pytest.raises(Outdated):
+        run(server)
+    assert server.writes == ALL[:4]
 
 
 def test_a_size_is_written_only_into_the_very_state_that_it_follows_from() -> None:
@@ -157,6 +168,15 @@ def test_what_was_written_is_seen_by_the_next_look() -> None:
     store = run(ApiServer())
     for kind, name in (("Service", "clip"), ("Deployment", "clip-1"), (names.KIND, "clip")):
         assert not store.missed(kind, None, {Id(kind, "default", name): 7}, 7)
+
+
+def test_what_turns_out_to_be_gone_is_forgotten_for_no_watch_may_tell_of_it() -> None:
+    version = int(SURPLUS["metadata"]["resourceVersion"])
+    gone = Id("Deployment", "default", "clip-0")
+    server = ApiServer()
+    assert gone in run(server, known=(SURPLUS,)).missed("Deployment", None, {}, version), "the watch will tell"
+    server.there = False
+    assert gone not in run(server, known=(SURPLUS,)).missed("Deployment", None, {}, version)
 
 
 def test_a_status_that_would_be_overtaken_waits_unless_a_child_is_refused() -> None:

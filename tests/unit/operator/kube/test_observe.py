@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from mmm_operator import names
+from mmm_operator.api.v1alpha1 import ObjectMeta
 from mmm_operator.errors import Conflict, Forbidden, KubeError, Transient
 from mmm_operator.kube import answers, resources
-from mmm_operator.kube.observe import controller_uid, parse, parse_status, sort_out
+from mmm_operator.kube.observe import controller_uid, is_of_its_time, parse, parse_status, sort_out
 from mmm_operator.kube.store import key_of
 from mmm_operator.snapshot import Key, Manifest, Ref
 
@@ -54,6 +55,12 @@ def test_a_stored_status_that_does_not_fit_counts_as_none() -> None:
     assert parse_status({"status": {"replicas": "many"}}).replicas == 0
     assert parse_status({"status": {"replicas": 2}}).replicas == 2
     assert parse_status({}).replicas == 0
+
+
+def test_pods_of_an_earlier_object_of_the_name_are_not_ours() -> None:
+    meta = ObjectMeta(name="clip", namespace="default", creation_timestamp="2026-01-01T00:00:10Z")
+    born = [{"metadata": {"creationTimestamp": f"2026-01-01T00:00:{second}Z"}} for second in ("09", "10", "11")]
+    assert [is_of_its_time(pod, meta) for pod in born] == [False, True, True]
 
 
 def test_children_are_ours_only_if_this_very_object_controls_them() -> None:

@@ -24,10 +24,12 @@ class Fetchers:
         self.page = page
         self.delay = delay
         self.asked = 0
+        self.urls: list[str] = []
         self.pages = FetchPages(self.fetch)
 
     async def fetch(self, url: str) -> bytes:
         self.asked += 1
+        self.urls.append(url)
         await asyncio.sleep(self.delay)
         if isinstance(self.page, Exception):
             raise self.page
@@ -73,5 +75,28 @@ def test_a_slow_pod_is_told_of_at_the_next_look() -> None:
 def test_what_is_no_page_says_nothing(page: Any) -> None:
     async def scenario() -> None:
         assert await Fetchers(page).pages.fetches(KEY, [make_pod()]) == {}
+
+    run(scenario())
+
+
+def test_a_fetcher_that_stays_is_asked_beside_the_server_and_says_nothing_once_it_is_done() -> None:
+    async def scenario() -> None:
+        pods, pod = Fetchers(), make_pod()
+        pod["spec"] = {"initContainers": [{"name": "model-fetcher", "restartPolicy": "Always"}]}
+        assert await pods.pages.fetches(KEY, [pod]) == {"pod-u1": FetchReport(5, 20)}
+        assert pods.urls == ["http://10.0.0.1:8082/v1/status"]
+        pods.page = {**PAGE, "state": "FOLLOWING", "wanted": {"version": "2", "digest": "sha256:2"}}
+        await asyncio.sleep(PAUSE_SECONDS)
+        assert await pods.pages.fetches(KEY, [pod]) == {}
+
+    run(scenario())
+
+
+def test_a_fetcher_that_ends_is_asked_where_the_server_will_be() -> None:
+    async def scenario() -> None:
+        pods, pod = Fetchers(), make_pod()
+        pod["spec"] = {"initContainers": [{"name": "model-fetcher"}, {"name": "other", "restartPolicy": "Always"}]}
+        await pods.pages.fetches(KEY, [pod])
+        assert pods.urls == ["http://10.0.0.1:8081/v1/status"]
 
     run(scenario())

@@ -1,0 +1,106 @@
+"""How far a rollout is, as the status tells it."""
+
+from mmm_operator.api.status import FetchStatus, MirrorStatus, RolloutStatus
+from mmm_operator.api.text import one_line
+from mmm_operator.course import NO_SURGE, SURGE
+from mmm_operator.facts import Facts
+from mmm_operator.traffic import together
+
+
+def report_fetch(facts: Facts) -> FetchStatus | None:
+    """How far the pod is that has the most before it: the others need not wait for less.
+
+    Of a Job that is at it, the most that has ever arrived: one that begins anew makes no progress before it is there.
+    """
+    snapshot, held = facts.snapshot, facts.step.held
+    reports = [report for report in snapshot.fetches.values() if report.total_bytes]
+    last = min(reports, key=lambda report: (report.done_bytes - report.total_bytes, report.total_bytes), default=None)
+    before = snapshot.status.fetch if held and _same_target(facts) else None
+    if last is None:
+        return before
+    most = before.downloaded_bytes if before and before.total_bytes == last.total_bytes else 0
+    return FetchStatus(downloaded_bytes=max(most, min(last.done_bytes, last.total_bytes)), total_bytes=last.total_bytes)
+
+
+def _same_target(facts: Facts) -> bool:
+    target, resolution = facts.snapshot.status.model.target, facts.snapshot.resolution
+    if facts.swaps and target is not None and resolution is not None and resolution.digest not in (None, target.digest):
+        return False
+    return (target.revision if target else "") == facts.target
+
+
+def _fetch_summary(facts: Facts) -> str:
+    fetch = report_fetch(facts)
+    return f"Fetching {100 * fetch.downloaded_bytes // fetch.total_bytes}%" if fetch else "Fetching"
+
+
+def report_rollout(facts: Facts, moment: str) -> RolloutStatus:
+    """How far a change is, and what it waits for."""
+    old, done = facts.snapshot.status.rollout, facts.settled
+    swap = facts.course.swap
+    updated = swap.done if swap else facts.goal.available if facts.goal else 0
+    canary, mirrored = facts.course.canary, _mirrored(facts)
+    resting = done or facts.step.done or (facts.rolled_back and facts.course.room.surge)
+    strategy = "" if resting else SURGE if facts.course.room.surge else NO_SURGE
+    return RolloutStatus(
+        type=facts.policy.type.value,
+        strategy_in_effect=strategy,
+        step=canary.at.step if canary else 0,
+        step_started_at=canary.at.since if canary else None,
+        weight=_weight(facts) if canary else None,
+        mirror=mirrored if canary else None,
+        summary=_summary(facts, updated)[:64],
+        message="" if done else one_line(facts.because, 1024),
+        updated=updated,
+        total=facts.wanted,
+        started_at=None if done else (old.started_at or moment),
+        last_progress_at=None if done else _progress_at(facts, updated, strategy, moment),
+    )
+
+
+def _summary(facts: Facts, updated: int) -> str:
+    """What the ROLLOUT column says; nothing while nothing is replaced."""
+    if facts.step.held:
+        return _fetch_summary(facts)
+    replaces = bool(facts.target and facts.serving) and facts.serving != facts.target
+    if not replaces and facts.course.swap is None:
+        return ""
+    if facts.rolled_back:
+        return "RolledBack"
+    lack = facts.goal.lack if facts.goal else None
+    if facts.step.paused:
+        return f"{updated}/{facts.wanted} Paused"
+    if lack is not None:
+        return f"waiting for {', '.join(sorted(lack.resources))}"
+    if facts.course.canary is not None and facts.course.canary.limit is not None:
+        return f"canary {_weight(facts)} %"
+    return f"{updated}/{facts.wanted}"
+
+
+def _weight(facts: Facts) -> int:
+    """The share of the pods that answer which are new, in percent."""
+    new, every = facts.goal.ready if facts.goal else 0, sum(state.ready for state in facts.states)
+    return round(100 * new / every) if every else 0
+
+
+def _mirrored(facts: Facts) -> MirrorStatus | None:
+    counted = together(facts.snapshot.traffic.values())
+    before = facts.snapshot.status.rollout.mirror
+    if not counted.mirrored:
+        return before if facts.course.canary is not None else None
+    return MirrorStatus(compared=counted.mirrored, differing=counted.differing)
+
+
+def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str:
+    status = facts.snapshot.status
+    existing = facts.goal.existing if facts.goal else 0
+    before = status.rollout.updated, status.updated_replicas, _arrived(status.fetch), status.rollout.strategy_in_effect
+    # What was held in one look may be let go in the next: then nothing is fetched any more.
+    arrived = max(_arrived(status.fetch), _arrived(report_fetch(facts)))
+    unchanged = _same_target(facts) and status.observed_generation == facts.snapshot.meta.generation
+    stood_still = unchanged and before == (updated, existing, arrived, strategy)
+    return (status.rollout.last_progress_at or moment) if stood_still else moment
+
+
+def _arrived(fetch: FetchStatus | None) -> int:
+    return fetch.downloaded_bytes if fetch else 0
