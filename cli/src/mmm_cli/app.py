@@ -7,13 +7,14 @@ import typer
 from mmm_cli.init import init_command
 from mmm_cli.publish import publish_command
 from mmm_cli.pull import pull_command
+from mmm_cli.rollout.commands import rollout_app
 from mmm_cli.validate import validate_command
 from mmm_cli.verify import verify_command
 from mmm_cli.versions import versions_command
 
 app = typer.Typer(
     name="mmm",
-    help="Publish, verify and fetch versions of models for the multimodal operator, and check what it is told.",
+    help="Publish and fetch versions of models for the multimodal operator, check objects, and follow rollouts.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -29,8 +30,9 @@ COMMANDS: tuple[tuple[str, Callable[..., None], str], ...] = (
 )
 for name, function, summary in COMMANDS:
     app.command(name, short_help=summary)(function)
+app.add_typer(rollout_app)
 
 
 @app.callback()
 def mmm() -> None:
-    """Publish, verify and fetch versions of models for the multimodal operator, and check what it is told."""
+    """Publish and fetch versions of models for the multimodal operator, check objects, and follow rollouts."""

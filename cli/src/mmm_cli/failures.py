@@ -12,12 +12,21 @@ FAILED = 1
 INTERRUPTED = 130
 
 
+class Failure(Exception):
+    """What could not be done: one CamelCase word that says why, and a sentence that says what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason = reason
+        self.message = message
+
+
 @contextmanager
 def explained_failures() -> Iterator[None]:
     """Turn failures into one line on standard error and the exit code of a failure."""
     try:
         yield
-    except RepositoryError as error:
+    except (RepositoryError, Failure) as error:
         remarks.print(f"[bold red]{error.reason}[/]: ", end="")
         remarks.print(error.message, markup=False)
         raise typer.Exit(FAILED) from None

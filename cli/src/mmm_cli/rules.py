@@ -5,6 +5,7 @@ rule that cannot be evaluated counts as broken.
 """
 
 import ipaddress
+import itertools
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,11 @@ def is_cidr(text: object) -> bool:
     return "/" in str(text)
 
 
+def is_sorted(items: Any) -> bool:
+    """Kubernetes' isSorted() of a list."""
+    return all(one <= other for one, other in itertools.pairwise(items))
+
+
 # A quantity stays the text that it is: CEL's own numbers could not hold all of them exactly.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "isQuantity": is_quantity,
@@ -71,4 +77,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "compareTo": compare,
     "isGreaterThan": lambda left, right: compare(left, right) > 0,
     "isCIDR": is_cidr,
+    "isSorted": is_sorted,
 }

@@ -18,6 +18,14 @@ PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9:/._@=-]*")
 DUAL_ENCODER = (Task.IMAGE_EMBEDDING, Task.TEXT_EMBEDDING, Task.ZERO_SHOT_IMAGE_CLASSIFICATION)
 TASKS = {"CLIPModel": DUAL_ENCODER, "SiglipModel": DUAL_ENCODER}
 """What the server offers for each architecture that it knows; a test compares it with the server's own table."""
+ROLLOUT = """\
+  # How another version takes over, with the defaults; `mmm rollout status` follows it.
+  # rollout:
+  #   type: RollingUpdate  # or Canary, in steps that are watched; BlueGreen; Recreate; HotSwap, without new pods
+  #   whenNoCapacity: ReplaceInPlace  # no room for one pod more: an old one goes first; or Wait, or Fail
+  #   capacityTimeoutSeconds: 120  # how long a new pod waits for room before that
+  #   autoRollback: true  # what fails is taken back, and status.model.failed says why
+"""
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ def sample(model: Model, place: Place) -> str:
         _storage(place),
         _accelerator(place),
         "  replicas: 1\n",
+        ROLLOUT,
         _resources(model, place),
     )
     return "".join(parts)

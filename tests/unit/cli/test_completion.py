@@ -17,11 +17,13 @@ def proposals(*words: str) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (("",), {"publish", "versions", "verify", "pull", "init", "validate"}),
+        (("",), {"publish", "versions", "verify", "pull", "init", "validate", "rollout"}),
         (("pu",), {"publish", "pull"}),
         (("versions", "s3://m/x", "-o", ""), {"table", "json", "yaml"}),
         (("publish", "--addressing-style", "P"), {"Path"}),
         (("verify", "--ca"), {"--ca-file"}),
+        (("rollout", ""), {"status", "history", "undo", "promote", "pause", "resume"}),
+        (("rollout", "undo", "clip", "--to"), {"--to-revision", "--to-version"}),
     ],
 )
 def test_kubectl_gets_proposals(words: tuple[str, ...], expected: set[str]) -> None:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from mmm_cli.app import app
 from mmm_cli.sample import Model, Place, memory, object_name, sample
 from mmm_cli.validate import findings_in
+from mmm_operator.api.rollout import Rollout
 from tests.repository.samples import make_model
 
 GIB = 2**30
@@ -45,6 +46,10 @@ def test_what_is_in_comments_is_valid_too(directory: Path) -> None:
         ("# tasks:", "tasks:"),
         ("# endpoint:", "endpoint:"),
         ("# accelerator:\n  #   count", "accelerator:\n    count"),
+        ("# rollout:\n  #   type", "rollout:\n    type"),
+        ("#   whenNoCapacity", "  whenNoCapacity"),
+        ("#   capacityTimeout", "  capacityTimeout"),
+        ("#   autoRollback", "  autoRollback"),
     ):
         assert comment in text
         text = text.replace(comment, setting)
@@ -52,6 +57,8 @@ def test_what_is_in_comments_is_valid_too(directory: Path) -> None:
     spec = yaml.safe_load(text)["spec"]
     assert spec["accelerator"] == {"count": 1}
     assert len(spec["model"]["tasks"]) == 3
+    assert spec["rollout"].items() <= Rollout().to_json().items(), "the comments show the defaults"
+    assert len(spec["rollout"]) == 4
 
 
 def test_it_writes_a_file_and_never_over_one(directory: Path, tmp_path: Path) -> None:
