@@ -3,6 +3,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 PYTEST := python -m pytest -rs --durations=5
+# Files are shared among two workers where each test waits for, or computes, by itself.
+TWO := -n 2 --dist loadfile
 
 .PHONY: help
 help: ## show the targets
@@ -26,11 +28,11 @@ test: setup ## everything that CI checks: lint types unit test-server conformanc
 
 .PHONY: unit
 unit: setup ## pure functions, contracts between the parts, layout of the repository
-	$(PYTEST) tests/unit tests/contract tests/images tests/repo --ignore=tests/repo/test_generated.py
+	$(PYTEST) $(TWO) tests/unit tests/contract tests/images tests/repo --ignore=tests/repo/test_generated.py
 
 .PHONY: test-server
-test-server: setup tools ## the real server process and the real repository protocol
-	$(PYTEST) tests/server tests/repository
+test-server: setup object-store ## the real server process and the real repository protocol
+	$(PYTEST) $(TWO) tests/server tests/repository
 
 .PHONY: conformance
 conformance: setup ## the clients of the server's protocols: tritonclient, KServe, openai, schemathesis
@@ -41,7 +43,7 @@ soak: setup ## 100,000 mixed requests (MMM_SOAK=100000) to one server: memory an
 	MMM_SOAK=$(or $(MMM_SOAK),100000) $(PYTEST) -s tests/server/test_soak.py
 
 .PHONY: integration
-integration: setup tools ## the operator against a real API server; chart and generated files
+integration: setup control-plane ## the operator against a real API server; chart and generated files
 	$(PYTEST) tests/repo/test_generated.py tests/localcluster tests/charts tests/integration
 
 .PHONY: chaos
@@ -50,7 +52,7 @@ chaos: setup tools ## every crash, fault and misuse that is known (40 minutes); 
 	CHAOS_SIZE=full $(PYTEST) tests/chaos || failed=1; CHAOS_SIZE=full python -m tests.chaos.report; exit $${failed:-0}
 
 .PHONY: chaos-slice
-chaos-slice: setup tools ## a sample of them
+chaos-slice: setup control-plane ## a sample of them
 	$(PYTEST) tests/chaos
 
 .PHONY: chaos-storage
@@ -61,6 +63,10 @@ chaos-storage: setup tools ## every fault of a store, flipped bits, kills and ho
 .PHONY: e2e
 e2e: setup tools ## the whole system on a real node
 	$(PYTEST) -s e2e
+
+.PHONY: e2e-full
+e2e-full: setup tools ## the same with what takes minutes more
+	E2E_SIZE=full $(PYTEST) -s e2e
 
 .PHONY: lint
 lint: setup ## ruff and the import contracts
@@ -77,10 +83,17 @@ fmt: setup ## format the code
 types: setup ## mypy, strict
 	mypy
 
-.PHONY: tools
+.PHONY: tools control-plane object-store
 tools: setup ## build the Go programs of the cluster (cached)
 	@python -m dev.tools packages
 	@python -m dev.tools build > /dev/null
+
+control-plane: object-store
+	@python -m dev.tools build kubernetes helm > /dev/null
+
+object-store: setup
+	@python -m dev.tools packages
+	@python -m dev.tools build versitygw > /dev/null
 
 .PHONY: generate
 generate: setup tools ## write the CRD, the chart's parts, manifests and reference docs again
@@ -101,6 +114,10 @@ bench-operator: setup tools ## the operator over N objects (N=100 IDLE=60 KWOK=0
 .PHONY: bench-repository
 bench-repository: setup tools ## publish and fetch MB=1000 in FILES=1,100,10000, next to boto3 and plain obstore (ROUNDS=3)
 	python -m dev.bench.repository
+
+.PHONY: bench-rollout
+bench-rollout: setup tools ## one rollout per policy under load on a real node (POLICIES=…): timelines
+	python -m dev.bench.rollout
 
 .PHONY: bench-server
 bench-server: setup ## the server next to five others (SECONDS=5 ROUNDS=3 CONTENDERS=… WORKLOADS=…); an hour

@@ -1,6 +1,7 @@
 """One stage for the whole session: cluster, images, object store, models, operator; made by the demo's own phases."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Generator, Iterator
@@ -22,8 +23,9 @@ def demo() -> Iterator[Demo]:
         phase(demo)
         print(f"   {time.monotonic() - started:.1f} s", flush=True)
     yield demo
-    demo.stage.s3.stop()
-    demo.stage.cluster.down()
+    if "E2E_KEEP" not in os.environ:  # for whoever writes tests: the next session begins with what is there
+        demo.stage.s3.stop()
+        demo.stage.cluster.down()
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from dev.demo.stage import Stage
 from dev.demo.traffic import steady_load
 from dev.models import variants
 from e2e.models import Models
+from e2e.proofs import note
 from e2e.versions import damage, plant, publish_good
 
 BAD_VERSIONS = {
@@ -48,14 +49,16 @@ def test_bad_versions_never_serve(bucket: Stage, models: Models) -> None:
     assert score.failed == 0, score.why
     assert set(score.requests) == {"good"}
     assert models.condition("clip", "Degraded")["status"] == "False"
+    seen = "none of them answered; the object names the cause of each"
+    note(f"bad versions: {', '.join(reason for reason, _ in BAD_VERSIONS.values())}", score, seen)
 
 
 def test_a_stalled_rollout_says_so(bucket: Stage, models: Models) -> None:
-    models.apply("clip", "good", rollout={"progressDeadlineSeconds": 15})
+    models.apply("clip", "good", rollout={"progressDeadlineSeconds": 15, "autoRollback": False})
     wait_ready(bucket, models.namespace, "clip")
     models.patch("clip", {"model": {"version": "crashing"}})
-    message = models.wait_condition("clip", "Stalled", "True", "ProgressDeadlineExceeded")
-    assert message.startswith("ModelLoadFailed: ")
+    message = models.wait_condition("clip", "Stalled", "True", "ModelLoadFailed")
+    assert "CLIPModel" in message
     models.wait_condition("clip", "Degraded", "True", "UpdateBlocked")
     assert models.status("clip")["readySummary"] == "1/1"
     models.patch("clip", {"model": {"version": "good"}})

@@ -8,6 +8,7 @@ from dev.demo.stage import OPERATOR_NAMESPACE, Stage, wait_for
 from dev.demo.traffic import steady_load
 from e2e.claims import CLAIM, shared_claim
 from e2e.models import Models
+from e2e.proofs import note
 from e2e.versions import publish_good
 
 SHARED_GPU = {"accelerator": {"count": 1, "fallback": "CPU"}}
@@ -41,8 +42,10 @@ def test_killing_the_operator_changes_nothing_about_the_end(stage: Stage, models
             models.patch("clip", {"model": {"version": "better"}})
             wait_version(stage, models.namespace, "clip", "better", seconds=300)
     wait_ready(stage, models.namespace, "clip")
-    assert load.stop().failed == 0, load.stop().why
+    score = load.stop()
+    assert score.failed == 0, score.why
     assert models.deployments("clip") == {"good": 0, "better": 2}
+    note("two replicas, another version, the operator killed again and again", score)
     assert len(stage.get_list("service", "-n", models.namespace)) == 1
     mmm = stage.get("mmm", "clip", models.namespace) or {}
     assert "finalizers" not in mmm["metadata"]
@@ -65,6 +68,7 @@ def test_an_operator_upgrade_restarts_no_pod(stage: Stage, models: Models) -> No
         ),
     )
     assert [pod["metadata"]["uid"] for pod in models.pods("clip")] == before
+    note("an upgrade of the operator with another server image", None, "the same pods as before")
     stage.install_chart()
 
 

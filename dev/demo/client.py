@@ -18,7 +18,7 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import urlsplit
 
-TIMEOUT_SECONDS = 30
+CONNECT_SECONDS, TIMEOUT_SECONDS = 2, 30
 
 
 class Tally:
@@ -59,8 +59,7 @@ class Connection:
         """Status, version that answered, and body."""
         if self._http is not None and self._closed_by_server(self._http):
             self.close()
-        if self._http is None:
-            self._http = http.client.HTTPConnection(self._address, timeout=TIMEOUT_SECONDS)
+        self._http = self._http or self._opened()
         try:
             self._http.request("POST", path, body, {"Content-Type": "application/json"})
             response = self._http.getresponse()
@@ -71,6 +70,12 @@ class Connection:
         if response.will_close:
             self.close()
         return answer
+
+    def _opened(self) -> http.client.HTTPConnection:
+        connection = http.client.HTTPConnection(self._address, timeout=CONNECT_SECONDS)
+        connection.connect()
+        connection.sock.settimeout(TIMEOUT_SECONDS)
+        return connection
 
     def close(self) -> None:
         if self._http is not None:

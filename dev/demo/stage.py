@@ -100,6 +100,8 @@ class Stage:
         }
         self.ensure_namespace(OPERATOR_NAMESPACE, RESTRICTED)
         values = [option for key, value in images.items() for option in ("--set-string", f"{key}={value}")]
+        # kube-proxy is all that hears of pods here, and it does within a second.
+        settings = ("server.drainDelaySeconds=5", *settings)
         values += [option for setting in settings for option in ("--set", setting)]
         self.helm("upgrade", "--install", RELEASE, str(CHART), *values, "--wait", "--timeout", "180s")
 

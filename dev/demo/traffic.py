@@ -1,5 +1,6 @@
 """Clients of a model, as pods of the cluster: traffic goes through the Service, never around it."""
 
+import datetime as dt
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,11 +58,12 @@ def steady_load(stage: Stage, namespace: str, model: str) -> Iterator["Load"]:
 
 
 class Load:
-    """A running client."""
+    """A running client; its `history`, known once it has ended, is what it had counted at which time, once a second."""
 
     def __init__(self, stage: Stage, namespace: str) -> None:
         self._stage, self._namespace, self.name = stage, namespace, "load"
         self.score: Score | None = None
+        self.history: tuple[tuple[float, Score], ...] = ()
 
     def look(self) -> Score:
         """What it has counted so far."""
@@ -76,6 +78,7 @@ class Load:
         if self.score is None:
             self._stage.kubectl("exec", self.name, "-n", self._namespace, "--", "python", "-c", TERMINATE)
             wait_for("the client's totals", lambda: _phase(self._stage, self._namespace, self.name) != "Running")
+            self.history = tuple(_history(self._stage, self._namespace, self.name))
             self.score = _score(self._stage, self._namespace, self.name)
             _remove(self._stage, self._namespace, self.name)
         return self.score
@@ -132,7 +135,19 @@ def _score(stage: Stage, namespace: str, name: str) -> Score:
     lines = [line for line in stage.kubectl("logs", name, "-n", namespace, "--tail=20").splitlines() if line[:1] == "{"]
     if not lines:
         return Score(0, (), {}, {})
-    counted = json.loads(lines[-1])
+    return _counted(lines[-1])
+
+
+def _history(stage: Stage, namespace: str, name: str) -> Iterator[tuple[float, Score]]:
+    for line in stage.kubectl("logs", name, "-n", namespace, "--timestamps").splitlines():
+        when, _, text = line.partition(" ")
+        if text[:1] == "{":
+            # Nanoseconds are more than Python reads.
+            yield dt.datetime.fromisoformat(when[:23] + "+00:00").timestamp(), _counted(text)
+
+
+def _counted(line: str) -> Score:
+    counted = json.loads(line)
     versions = counted["versions"]
     return Score(
         failed=counted["failed"],

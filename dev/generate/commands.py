@@ -22,6 +22,11 @@ parts where it may list them (`s3:ListBucketMultipartUploads`, `s3:ListMultipart
 `s3:AbortMultipartUpload` to clean up) and the credentials are those of the variables above. Else that file is sent
 again, and its old parts stay in the bucket unseen; a lifecycle rule with `AbortIncompleteMultipartUpload` removes them.
 
+**A cluster is reached** by `mmm rollout` alone, as kubectl reaches it: `--kubeconfig`, `KUBECONFIG` or
+`~/.kube/config`, with `--context` and `--namespace`; inside a pod, as its service account. It needs `get` on
+MultimodalModels, and `patch` to change one. What it writes are fields of the spec that anybody can write: an object
+that others changed meanwhile is read again, and what it is then decides.
+
 **Completion:** `mmm --install-completion` (bash, zsh, fish, PowerShell). `kubectl mmm` completes by itself, as
 `kubectl_complete-mmm` is installed beside it.
 """

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,8 +98,9 @@ class LocalCluster:
     def up(self, node: bool = True) -> None:
         """Returns when the cluster works: at once if it does already.
 
-        A cluster that was brought up with its node keeps it, whatever is asked for later. One that cannot be repaired,
-        or that has not survived a reboot, is made anew. Raises ClusterError, ProcessError, NodeTaken, MissingPackages.
+        A cluster that was brought up with its node keeps it, whatever is asked for later. One that cannot be repaired
+        at the second try, or that has not survived a reboot, is made anew. Raises ClusterError, ProcessError,
+        NodeTaken, MissingPackages.
         """
         with self._lock():
             node = node or self._has_node()
@@ -106,12 +108,9 @@ class LocalCluster:
                 self._remove()
             if node:
                 self._claim_node()
-            was_there = self.layout.network() is not None
-            try:
+            if self.layout.network() is None:
                 self._bring_up(node)
-            except (ProcessError, ApiError, OSError):
-                if not was_there:
-                    raise
+            elif not (self._repair(node) or self._repair(node)):
                 self._remove()
                 if node:
                     self._claim_node()
@@ -170,6 +169,15 @@ class LocalCluster:
         # Until kube-proxy knows it, packets to the address leave the machine, and whoever is out there may answer.
         if self._has_node() and not Deadline.met(lambda: routed(address), 30):
             raise ClusterError(f"kube-proxy does not route {name}.{namespace} ({address})")
+
+    def _repair(self, with_node: bool) -> bool:
+        """Whether what is there works now; what stands in the way is told, for its objects may go with the cluster."""
+        try:
+            self._bring_up(with_node)
+        except (ProcessError, ApiError, OSError) as error:
+            print(f"the cluster at {self.state} could not be repaired: {error}", file=sys.stderr)
+            return False
+        return True
 
     def _bring_up(self, with_node: bool) -> None:
         network = self._prepare()

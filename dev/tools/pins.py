@@ -44,7 +44,9 @@ class Build:
 KUBERNETES = "1.37.0"
 _COMPONENT = "k8s.io/component-base/version"
 
+# In the order in which the tiers of `make test` need them.
 BUILDS = (
+    Build("versitygw", "1.8.0", ("versitygw",), ("github.com/versity/versitygw/cmd/versitygw",)),
     Build(
         name="kubernetes",
         version=KUBERNETES,
@@ -66,6 +68,13 @@ BUILDS = (
         ),
     ),
     Build(
+        name="helm",
+        version="4.3.1",
+        programs=("helm",),
+        packages=("helm.sh/helm/v4/cmd/helm",),
+        variables=(("helm.sh/helm/v4/internal/version.version", "v4.3.1"),),
+    ),
+    Build(
         name="containerd",
         version="2.4.2",
         programs=("containerd", "containerd-shim-runc-v2", "ctr"),
@@ -76,14 +85,6 @@ BUILDS = (
         variables=(("github.com/containerd/containerd/v2/version.Version", "2.4.2"),),
     ),
     Build("coredns", "1.15.0", ("coredns",), ("github.com/coredns/coredns",)),
-    Build(
-        name="helm",
-        version="4.3.1",
-        programs=("helm",),
-        packages=("helm.sh/helm/v4/cmd/helm",),
-        variables=(("helm.sh/helm/v4/internal/version.version", "v4.3.1"),),
-    ),
-    Build("versitygw", "1.8.0", ("versitygw",), ("github.com/versity/versitygw/cmd/versitygw",)),
     Build("kind", "0.33.0", ("kind",), ("sigs.k8s.io/kind",)),
     Build(
         name="kwok",

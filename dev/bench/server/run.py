@@ -187,7 +187,21 @@ def _stages(plan: Plan, material: Material) -> list[list[str]]:
             title = f"{material.group.name}: {workload.name}"
             load = partial(running.load, requests, plan.seconds, clients=workload.clients)
             rows.append(stage_row(running, title, load))
+        if material.group.overload:
+            rows += _stages_of_overload(running, material, material.group.stretch * plan.seconds)
     return rows
+
+
+def _stages_of_overload(running: Running, material: Material, seconds: float) -> list[list[str]]:
+    """The same at the capacity, below and far above it: what refusals cost is shared out among the answers."""
+    requests = running.write_requests("224 px", material.pictures["224 px"])
+    capacity = running.load(requests, seconds, clients=CAPACITY_CLIENTS).rate
+    loads = {
+        f"overload: {CAPACITY_CLIENTS} clients": partial(running.load, requests, seconds, clients=CAPACITY_CLIENTS),
+        f"overload: {USUAL:g} × capacity": partial(running.load, requests, seconds, rate=USUAL * capacity),
+        f"overload: {EXCESS:g} × capacity": partial(running.load, requests, seconds, rate=EXCESS * capacity),
+    }
+    return [stage_row(running, title, load) for title, load in loads.items()]
 
 
 def _say(contender: Contender, name: str, turn: Turn) -> None:
