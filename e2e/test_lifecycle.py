@@ -57,19 +57,21 @@ def test_an_operator_upgrade_restarts_no_pod(stage: Stage, models: Models) -> No
     models.apply("clip", "good")
     wait_ready(stage, models.namespace, "clip")
     before = [pod["metadata"]["uid"] for pod in models.pods("clip")]
-    stage.install_chart("server.drainDelaySeconds=9", "server.image.tag=another")
-    generation = stage.get_list("mmm", "-n", models.namespace)[0]["metadata"]["generation"]
-    models.patch("clip", {"service": {"port": 8000}})
-    wait_for(
-        "the new operator's work",
-        lambda: (
-            models.status("clip").get("observedGeneration", 0) > generation
-            and models.status("clip")["url"][-4:] == "8000"
-        ),
-    )
-    assert [pod["metadata"]["uid"] for pod in models.pods("clip")] == before
-    note("an upgrade of the operator with another server image", None, "the same pods as before")
-    stage.install_chart()
+    try:
+        stage.install_chart("server.drainDelaySeconds=9", "server.image.tag=another")
+        generation = stage.get_list("mmm", "-n", models.namespace)[0]["metadata"]["generation"]
+        models.patch("clip", {"service": {"port": 8000}})
+        wait_for(
+            "the new operator's work",
+            lambda: (
+                models.status("clip").get("observedGeneration", 0) > generation
+                and models.status("clip")["url"][-4:] == "8000"
+            ),
+        )
+        assert [pod["metadata"]["uid"] for pod in models.pods("clip")] == before
+        note("an upgrade of the operator with another server image", None, "the same pods as before")
+    finally:
+        stage.install_chart()
 
 
 def test_a_claim_keeps_the_model_for_the_next_pod(stage: Stage, models: Models, tmp_path: Path) -> None:

@@ -117,6 +117,13 @@ def worker(url: str, pictures: Path, rate: float, once: bool, stop: threading.Ev
     connection.close()
 
 
+def rest(seconds: float, told: list[int]) -> None:
+    """Wait for so long, or until told to end."""
+    over = time.monotonic() + seconds
+    while not told and time.monotonic() < over:
+        time.sleep(0.1)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("mode", choices=["classify", "load"])
@@ -127,7 +134,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0)
     chosen = parser.parse_args()
     stop, tally, once = threading.Event(), Tally(), chosen.mode == "classify"
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    # Not the event itself: a handler that runs while its own thread holds the event's lock would wait for ever.
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     threads = [
         threading.Thread(target=worker, args=(chosen.url, chosen.pictures, chosen.rate, once, stop, tally))
         for _ in range(1 if once else chosen.threads)
@@ -135,11 +144,9 @@ def main() -> int:
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + chosen.seconds
-    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
-        stop.wait(1)
+    while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline and not told:
+        rest(1.0, told)
         print(tally.line(), flush=True)
-        if stop.is_set():
-            break
     stop.set()
     for thread in threads:
         thread.join()

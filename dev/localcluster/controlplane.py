@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from dev.localcluster.api import Api, answers_http
+from dev.localcluster.api import Api, ApiError, answers_http
 from dev.localcluster.deadline import Deadline
 from dev.localcluster.layout import Layout, Network
 from dev.localcluster.pki import SERVICE_RANGE
@@ -51,10 +52,15 @@ class ControlPlane:
         """
         for program in self.programs():  # in this order: the last two exit when they meet a server that is not ready
             program.up()
-        # Until this account exists nobody can create a pod.
-        account = "/api/v1/namespaces/default/serviceaccounts/default"
-        if not Deadline.met(lambda: self.api.get(account) is not None, 60):
+        if not Deadline.met(self._controllers_work, 60):
             raise ProcessError(f"the controllers do not work:\n{self.controller_manager().tail()}")
+
+    def _controllers_work(self) -> bool:
+        # Until this account exists nobody can create a pod.
+        try:
+            return self.api.get("/api/v1/namespaces/default/serviceaccounts/default") is not None
+        except (ApiError, OSError, HTTPException):
+            return False
 
     def healthy(self) -> bool:
         """Whether all of them run, and those that can be asked answer."""
@@ -108,6 +114,8 @@ class ControlPlane:
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--allow-privileged=true",
             f"--audit-log-path={self.layout.logs}/audit.log",
+            "--audit-log-maxsize=1000",  # MB: what reads it as a whole must find all of it in one file
+            "--audit-log-maxbackup=1",
             f"--audit-policy-file={self.layout.state}/audit-policy.json",
             answers=self.api.ready,
         )
@@ -126,6 +134,8 @@ class ControlPlane:
             f"--cluster-signing-cert-file={pki}/ca.crt",
             f"--cluster-signing-key-file={pki}/ca.key",
             "--horizontal-pod-autoscaler-sync-period=5s",
+            # Nodes that are only painted never say that they are alive.
+            *([] if self.with_node else ["--node-monitor-grace-period=1h"]),
         )
 
     def scheduler(self) -> Program:

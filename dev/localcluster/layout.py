@@ -11,6 +11,10 @@ UNROUTED = "10.96.255.254"
 """Advertised when the machine has no network: the API server wants an address that is not loopback, used or not."""
 PORTS = range(20000, 30000)
 """Below the ephemeral ports (so no outgoing connection takes one) and below the NodePorts."""
+WORKERS = 8
+"""As many workers of one test run draw ports that no other one draws."""
+
+_given: set[int] = set()
 
 
 @dataclass(frozen=True)
@@ -129,13 +133,15 @@ def node_address() -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now, on any address."""
+    """Ports that nobody listens on now, on any address, and that were not given before to anybody in this process."""
     found: list[int] = []
-    for port in random.sample(PORTS, len(PORTS)):
+    mine = PORTS[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % WORKERS :: WORKERS]
+    for port in random.sample(mine, len(mine)):
         if len(found) == count:
             break
-        if _free(port):
+        if port not in _given and _free(port):
             found.append(port)
+            _given.add(port)  # whoever asked binds it some time later
     return found
 
 

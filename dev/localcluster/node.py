@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable
+from http.client import HTTPException
 from pathlib import Path
 
 from dev.localcluster import images
@@ -80,7 +81,7 @@ class Node:
         """Whether pods can be scheduled to the node now, and those that are there can be reached."""
         try:
             return self._schedulable() and self._kubelet_knows_its_pods()
-        except (ApiError, OSError):
+        except (ApiError, OSError, HTTPException):
             return False
 
     def _schedulable(self) -> bool:

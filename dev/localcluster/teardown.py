@@ -70,7 +70,7 @@ def unmount_below(folder: Path) -> None:
 def remove_cgroups() -> None:
     """Removes the node's control group from every hierarchy."""
     for root in cgroup_folders():
-        for folder in sorted([root, *root.rglob("*/")], key=lambda path: len(path.parts), reverse=True):
+        for folder in reversed(_groups(root)):
             if folder.is_dir():
                 _remove_cgroup(folder)
 
@@ -165,11 +165,16 @@ def _is_shim(pid: int, socket: bytes) -> bool:
 
 
 def _members(root: Path) -> Iterator[int]:
-    for file in [root / "cgroup.procs", *root.rglob("cgroup.procs")]:
+    for folder in _groups(root):
         try:
-            yield from (int(line) for line in file.read_text().split())
+            yield from (int(line) for line in (folder / "cgroup.procs").read_text().split())
         except OSError:
             continue  # a group that vanished meanwhile has no members
+
+
+def _groups(root: Path) -> list[Path]:
+    """A control group and those below it, each after its parent; one that vanishes meanwhile is no error."""
+    return [Path(folder) for folder, _, _ in os.walk(root)]
 
 
 def _kill(pid: int) -> None:

@@ -113,7 +113,7 @@ async def dead(proxy: Proxy) -> AsyncIterator[None]:
         return () if stream in mute else (line,)
 
     # It outlives the block: connections that died are not healed.
-    proxy.line_fault(every, silence).__enter__()
+    proxy.damage(every, silence)
     yield
 
 

@@ -44,7 +44,10 @@ class Nursery:
             await process.wait()
 
     async def order(self, order: Mapping[str, Any]) -> int:
-        """The answer to one order."""
+        """The answer to one order. It is waited for even if nobody wants it any more: the next one comes after it."""
+        return await asyncio.shield(asyncio.ensure_future(self._exchange(order)))
+
+    async def _exchange(self, order: Mapping[str, Any]) -> int:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         async with self._turn:
@@ -82,7 +85,7 @@ class OperatorProcess:
         """Whether there is a process that has not ended, dead children included that nobody has asked after."""
         if self.pid is None:
             return False
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, ProcessLookupError):
             return Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
         return False
 

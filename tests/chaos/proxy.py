@@ -131,8 +131,9 @@ class Proxy:
     def __init__(self, server: str, context: ssl.SSLContext) -> None:
         self.seen: list[Seen] = []
         self.streams: set[Stream] = set()
-        self.last_write = 0.0
         self.port = 0
+        self._last_write = 0.0
+        self._writing = 0  # writes that are not answered yet
         self._server = server
         self._context = context
         self._faults: list[tuple[Matches, Fault]] = []
@@ -200,6 +201,10 @@ class Proxy:
         finally:
             self._line_faults.remove(entry)
 
+    def damage(self, matches: Matches, fault: LineFault) -> None:
+        """Put a fault in the way of the lines of watches, for good."""
+        self._line_faults.append((matches, fault))
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         transport = request.transport
         assert isinstance(transport, asyncio.Transport)
@@ -218,20 +223,27 @@ class Proxy:
             if transport.is_closing():
                 self._connections.discard(transport)
 
+    @property
+    def last_write(self) -> float:
+        """When the last write was answered: now, while one is under way."""
+        return asyncio.get_running_loop().time() if self._writing else self._last_write
+
     async def _reply(self, request: Request) -> Reply:
         status = 0
+        self._writing += request.is_write
         try:
             reply = await self._faulty(tuple(self._faults), request)
             status = reply.status
             return reply
         finally:  # also when the operator did not wait for the answer
+            self._writing -= request.is_write
             self._note(request, status)
 
     def _note(self, request: Request, status: int) -> None:
         now = asyncio.get_running_loop().time()
         self.seen.append(Seen(now, request, status))
         if request.is_write:
-            self.last_write = now
+            self._last_write = now
 
     async def _faulty(self, faults: Sequence[tuple[Matches, Fault]], request: Request) -> Reply:
         for number, (matches, fault) in enumerate(faults):

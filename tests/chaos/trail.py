@@ -6,6 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -110,7 +111,7 @@ class Trail:
                 if chunk:
                     *lines, rest = (rest + chunk).split(b"\n")
                     yield from lines
-                elif self._log.exists() and self._log.stat().st_ino != _inode(log.fileno()):
+                elif _other(self._log, log.fileno()):
                     log.close()
                     log, rest = self._log.open("rb"), b""
                 else:
@@ -129,8 +130,11 @@ class Trail:
                 space.last = write.at
 
 
-def _inode(descriptor: int) -> int:
-    return os.fstat(descriptor).st_ino
+def _other(path: Path, descriptor: int) -> bool:
+    """Whether another file is in that place than the open one; none at all may be there for a moment."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_ino != os.fstat(descriptor).st_ino
+    return False
 
 
 def _write(entry: Manifest, target: Manifest) -> Write:

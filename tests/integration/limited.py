@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 
@@ -165,7 +166,8 @@ def begin(objects: Objects, make_mmm: Callable[..., Manifest], name: str, taken:
 def go_on(objects: Objects, seen: Seen) -> None:
     """Somebody meddles with the children of `clip`, `small` becomes small and `stuck` grows, wherever they are."""
     for kind, child in children(seen, "clip"):
-        objects.patch(kind, child["metadata"]["name"], {"metadata": {"labels": {names.LABEL_INSTANCE: "meddled"}}})
+        change = {"metadata": {"labels": {names.LABEL_INSTANCE: "meddled"}}}
+        patch_if_there(objects, kind, child["metadata"]["name"], change)
     if ready(seen, "stuck"):
         objects.patch(names.KIND, "stuck", {"spec": {"replicas": 2}})
     if ready(seen, "small"):
@@ -192,7 +194,16 @@ def play_kubelet(objects: Objects, seen: Seen) -> None:
             objects.api.post(path("Pod", objects.namespace, name, "binding"), json=binding)
             objects.create(mount_failure(pod))
         elif model != "stuck" and not is_ready(pod) and is_living(pod):
-            objects.patch("Pod", name, DONE if is_fetcher(pod) else READY, "status", STRATEGIC)
+            patch_if_there(objects, "Pod", name, DONE if is_fetcher(pod) else READY, "status", STRATEGIC)
+
+
+def patch_if_there(objects: Objects, kind: str, name: str, *change: Any) -> None:
+    """Patch what a look over all namespaces saw: it may have gone since."""
+    try:
+        objects.patch(kind, name, *change)
+    except AssertionError:
+        if objects.get(kind, name) is not None:
+            raise
 
 
 def mount_failure(pod: Manifest) -> Manifest:

@@ -14,22 +14,22 @@ from mmm_operator.snapshot import Manifest, has_ended, is_fetcher
 
 T = TypeVar("T")
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 MERGE = "application/merge-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
 def eventually(look: Callable[[], T | None], seconds: float = DEADLINE_SECONDS, pause: float = 0.1) -> T:
-    """What `look` returns, once that is true; an AssertionError inside it counts as not yet.
+    """What `look` returns, once that is true; an AssertionError inside it, or no answer, counts as not yet.
 
     A look that costs much deserves a longer pause: it takes from those whom it waits for.
     """
     end = time.monotonic() + seconds
     while True:
-        problem: AssertionError | None = None
+        problem: Exception | None = None
         try:
             found = look()
-        except AssertionError as error:
+        except (AssertionError, httpx.TransportError) as error:
             problem, found = error, None
         if found:
             return found
@@ -97,6 +97,16 @@ class Objects:
             elif not is_ready(pod):
                 self.patch("Pod", pod["metadata"]["name"], READY, "status", STRATEGIC)
         return sum(not is_fetcher(pod) for pod in pods)
+
+
+def limit(objects: Objects, kind: str, name: str, spec: Mapping[str, Any]) -> str:
+    """Where a ResourceQuota or LimitRange is, once it holds: a quota does so after its own controller has counted."""
+    where = f"/api/v1/namespaces/{objects.namespace}/{kind.lower()}s"
+    _body(objects.api.post(where, json={"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, "spec": spec}))
+    if kind == "ResourceQuota":
+        eventually(lambda: _body(objects.api.get(f"{where}/{name}")).get("status", {}).get("used"))
+    eventually(lambda: objects.api.get(f"/api/v1/namespaces/{objects.namespace}/serviceaccounts/default").is_success)
+    return f"{where}/{name}"
 
 
 _numbers = itertools.count()

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -134,7 +134,7 @@ class Ledger:
 
     def _read(self) -> None:
         self._rest += self._log.read()
-        if self._path.stat().st_ino != os.fstat(self._log.fileno()).st_ino:
+        if self._rotated():
             self._rest += self._log.read()
             self._log.close()
             self._log = self._path.open("rb")
@@ -143,6 +143,11 @@ class Ledger:
         for line in lines:
             if AGENT.encode() in line:
                 self._note(json.loads(line))
+
+    def _rotated(self) -> bool:
+        with suppress(FileNotFoundError):  # between the old file and the new one
+            return self._path.stat().st_ino != os.fstat(self._log.fileno()).st_ino
+        return False
 
     def _note(self, entry: Manifest) -> None:
         mine = entry["verb"] in WRITING and entry.get("userAgent", "").startswith(AGENT)
@@ -157,8 +162,13 @@ def _write(entry: Manifest) -> Write:
         agent=entry["userAgent"],
         what=describe(entry),
         lease=entry["objectRef"]["resource"] == "leases",
-        done=entry.get("responseStatus", {}).get("code", 0) < 300,
+        done=_is_done(entry.get("responseStatus", {})),
     )
+
+
+def _is_done(status: Manifest) -> bool:
+    """Whether it was done for certain; of what ended before it was answered, the record says 200 all the same."""
+    return 0 < status.get("code", 0) < 300 and status.get("message") != "Connection closed early"
 
 
 def _moment(text: str) -> float:

@@ -10,6 +10,7 @@ import pytest
 from dev.localcluster import LocalCluster
 from dev.tools import tool
 from mmm_operator import rbac
+from tests.integration.objects import eventually
 
 pytestmark = pytest.mark.integration
 
@@ -81,6 +82,8 @@ def test_the_operator_may_do_what_the_table_says_everywhere_and_nothing_else(hel
 
 def test_with_namespaces_it_may_do_nothing_outside_them(helm: Helm, api: httpx.Client) -> None:
     helm("upgrade", "--install", "mmm", str(CHART), WITHOUT_CRD, "--set=watchNamespaces={team-a}")
+    # The API server hears of roles and bindings like anybody else: a moment later, the last one last.
+    eventually(lambda: not may(api, rbac.OPERATOR[0], rbac.OPERATOR[0].verbs[0], "team-b"))
     for grant in rbac.OPERATOR:
         for verb in grant.verbs:
             assert may(api, grant, verb, "team-a"), (grant, verb)
@@ -100,9 +103,9 @@ def test_a_viewer_sees_and_an_editor_changes(helm: Helm, cluster: LocalCluster, 
         "--timeout=30s",
         "--for=jsonpath={.rules[?(@.resources[0]=='multimodalmodels/scale')]}",
     )
-    assert may(api, model, "list", "team-a", user="viewer")
-    assert may(api, model, "watch", "team-a", user="editer")
-    assert may(api, model, "create", "team-a", user="editer")
+    assert eventually(lambda: may(api, model, "list", "team-a", user="viewer"))
+    assert eventually(lambda: may(api, model, "watch", "team-a", user="editer"))
+    assert eventually(lambda: may(api, model, "create", "team-a", user="editer"))
     assert not may(api, model, "create", "team-a", user="viewer")
     assert not may(api, model, "create", "team-b", user="editer")
     assert not may(api, rbac.OPERATOR[1], "patch", "team-a", user="editer")

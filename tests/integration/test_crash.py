@@ -69,7 +69,9 @@ def settle(objects: Objects, version: str) -> None:
         current = (status.get("model", {}).get("current") or {}).get("version")
         # The autoscaler's controller looks every fifteen seconds: when it has looked is not the operator's doing.
         looked = conditions.get("AutoscalingActive") != "Unknown"
-        return (conditions.get("Ready"), current, looked) == ("True", version, True)
+        # Nor is it when the first look at the bucket is over.
+        heard = "UpdateAvailable" in conditions
+        return (conditions.get("Ready"), current, looked, heard) == ("True", version, True, True)
 
     eventually(settled, 60)
 

@@ -156,6 +156,13 @@ class Stage:
         """What the conditions of all models say."""
         return "\n".join(message for seen in look(self.api).values() for message in messages(seen))
 
+    def meddle(self) -> bool:
+        """Somebody meddles everywhere; where an object went meanwhile, that is done again."""
+        seen = look(self.api)
+        for objects in self.namespaces:
+            go_on(objects, seen[objects.namespace])
+        return True
+
     def complete(self, *namespaces: str) -> bool:
         found = self.facts(*namespaces).items()
         missing = {name: [fact for fact, true in each.items() if not (true or fact == UNTOLD)] for name, each in found}
@@ -188,7 +195,7 @@ def story(
         with suppress(AssertionError):  # each has a test of its own
             slowly(lambda: unsaid(LATER, stage.told() + log_of(operator)) == [])
             slowly(lambda: stage.facts(EVENTS.namespace)[EVENTS.namespace]["stuck grows"])
-        before, said = stage.facts(), stage.told() + log_of(operator)
+        before, said = slowly(stage.facts), stage.told() + log_of(operator)
     finally:
         operator.end()
     for objects in stage.namespaces:
@@ -198,7 +205,7 @@ def story(
         slowly(stage.complete)
     finally:
         operator.end()
-    return Story(before, stage.facts(), said)
+    return Story(before, slowly(stage.facts), said)
 
 
 def first_part(stage: Stage, rehearsal: Objects, make_mmm: Callable[..., Manifest]) -> None:
@@ -224,9 +231,7 @@ def second_part(stage: Stage, operator: Operator) -> None:
     """Until what somebody did is undone, and what somebody wanted is done, where no right is missing."""
     with suppress(AssertionError):  # that it says so has a test of its own
         slowly(lambda: unsaid([EVENTS], log_of(operator)) == [])
-    seen = look(stage.api)
-    for objects in stage.namespaces:
-        go_on(objects, seen[objects.namespace])
+    slowly(stage.meddle)
     slowly(lambda: stage.complete(FULL))
 
 

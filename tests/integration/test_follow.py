@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
 
 MakeMmm = Callable[..., Manifest]
 POLL_SECONDS = 5
-NOTICED_SECONDS = POLL_SECONDS + 5.0
+NOTICED_SECONDS = POLL_SECONDS + 15.0
 
 
 @pytest.fixture

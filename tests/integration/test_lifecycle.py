@@ -7,7 +7,7 @@ import pytest
 from mmm_operator import names
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
-from tests.integration.objects import Objects, eventually
+from tests.integration.objects import Objects, eventually, limit
 from tests.integration.operator_process import SERVER_IMAGE, Audit, Operator, describe
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("operator")]
@@ -38,6 +38,7 @@ def wait_until_ready(objects: Objects) -> None:
         objects.make_pods_ready()
         found = objects.condition("Ready")
         assert found["status"] == "True", found
+        objects.condition("UpdateAvailable")  # the first look at the bucket may come some seconds later
         return bool(found["observedGeneration"] == objects.mmm()["metadata"]["generation"])
 
     eventually(ready)
@@ -162,11 +163,7 @@ def test_the_scale_subresource_changes_the_number_of_pods(objects: Objects, serv
 def test_a_child_that_quota_forbids_is_reported_and_comes_when_it_may(
     objects: Objects, make_mmm: MakeMmm, digests: dict[str, str]
 ) -> None:
-    quota = {"hard": {"count/deployments.apps": "0"}}
-    objects.api.post(
-        f"/api/v1/namespaces/{objects.namespace}/resourcequotas",
-        json={"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": quota},
-    ).raise_for_status()
+    quota = limit(objects, "ResourceQuota", "none", {"hard": {"count/deployments.apps": "0"}})
     objects.create(make_mmm(model={"uri": "s3://models/lifecycle"}))
 
     def rejected() -> bool:
@@ -174,7 +171,7 @@ def test_a_child_that_quota_forbids_is_reported_and_comes_when_it_may(
         return found["reason"] == "Rejected" and "exceeded quota" in found["message"]
 
     eventually(rejected)
-    objects.api.delete(f"/api/v1/namespaces/{objects.namespace}/resourcequotas/none").raise_for_status()
+    objects.api.delete(quota).raise_for_status()
     wait_until_ready(objects)
     eventually(lambda: objects.condition("Accepted")["status"] == "True")
 

@@ -46,8 +46,8 @@ def wait_until_ready(objects: Objects) -> None:
 
 @pytest.fixture
 def serving(objects: Objects, make_mmm: MakeMmm) -> Manifest:
-    """The Deployment of a model that serves."""
-    objects.create(make_mmm(model=MODEL))
+    """The Deployment of a model that serves, and whose bucket is looked at rarely: what fails twice is told."""
+    objects.create(make_mmm(model={**MODEL, "pollIntervalSeconds": 600}))
     wait_until_ready(objects)
     (deployment,) = objects.list("Deployment")
     return deployment

@@ -15,7 +15,7 @@ from mmm_operator import names
 from mmm_operator.kube.resources import path
 from mmm_operator.snapshot import Manifest
 from tests.integration.bucket import Bucket
-from tests.integration.objects import DONE, STRATEGIC, Objects, eventually
+from tests.integration.objects import DONE, STRATEGIC, Objects, eventually, limit
 from tests.integration.operator_process import Audit, Operator
 
 pytestmark = pytest.mark.integration
@@ -106,7 +106,7 @@ class Patient:
         where = f"/api/v1/namespaces/{self.objects.namespace}/events"
         self.objects.api.post(where, json=event).raise_for_status()
 
-    def says(self, kind: str, status: str, reason: str, words: str = "", seconds: float = 20) -> None:
+    def says(self, kind: str, status: str, reason: str, words: str = "", seconds: float = 60) -> None:
         """Waits until a condition says this."""
 
         def look() -> bool:
@@ -292,13 +292,11 @@ def test_without_a_node_the_scheduler_speaks(admit: Callable[..., Patient]) -> N
 def test_pods_that_the_api_server_refuses(
     kind: str, spec: Manifest, reason: str, objects: Objects, make_mmm: MakeMmm
 ) -> None:
-    where = f"/api/v1/namespaces/{objects.namespace}/{kind.lower()}s"
-    limit = {"apiVersion": "v1", "kind": kind, "metadata": {"name": "tight"}, "spec": spec}
-    objects.api.post(where, json=limit).raise_for_status()
+    where = limit(objects, kind, "tight", spec)
     objects.create(make_mmm(model=MODEL))
     patient = Patient(objects, "clip")
     patient.says("Ready", "False", reason)
-    objects.api.delete(f"{where}/tight").raise_for_status()
+    objects.api.delete(where).raise_for_status()
     # The ReplicaSet controller tries again later and later: a touch makes it try now.
 
     def made() -> bool:
@@ -411,7 +409,7 @@ def test_what_only_events_tell_is_found_and_forgotten(
     name: str, reason: str, words: str, silent: dict[str, Patient]
 ) -> None:
     patient = silent[name]
-    patient.says("Ready", "False", reason, words, seconds=40)
+    patient.says("Ready", "False", reason, words)
     patient.heals()
     assert patient.events().count(("Warning", reason)) == 1
 

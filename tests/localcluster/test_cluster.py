@@ -76,7 +76,7 @@ def test_audit_log_says_who_did_what(cluster: LocalCluster) -> None:
         lines = [json.loads(line) for line in whole.splitlines()]
         return any(
             line["verb"] == "create"
-            and line["user"]["username"] == "kubernetes-admin"
+            and line["user"].get("username") == "kubernetes-admin"
             and line["objectRef"].get("name") == "audited"
             and line["annotations"]["authorization.k8s.io/decision"] == "allow"
             for line in lines

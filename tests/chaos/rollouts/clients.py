@@ -71,19 +71,21 @@ class Httpx(Client):
     def __init__(self, ports: list[int], dice: random.Random) -> None:
         super().__init__(ports, dice)
         self._client = httpx.AsyncClient(timeout=TIMEOUT_SECONDS)
-        self._used = False
 
     async def ask(self) -> None:
         """Asks through the pool."""
-        headers = {"content-type": "application/json"}
+        headers, steps = {"content-type": "application/json"}, set[str]()
+
+        async def trace(step: str, _: object) -> None:
+            steps.add(step)
+
+        url, extensions = f"http://127.0.0.1:{self.port}{PATH}", {"trace": trace}
         try:
-            answer = await self._client.post(f"http://127.0.0.1:{self.port}{PATH}", content=BODY, headers=headers)
+            answer = await self._client.post(url, content=BODY, headers=headers, extensions=extensions)
         except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
-            # The pool does not tell whether the connection was a kept one; it nearly always is.
-            raise (Crossed if self._used else Lost)(repr(error)) from None
+            raise (Lost if "connection.connect_tcp.started" in steps else Crossed)(repr(error)) from None
         except httpx.HTTPError as error:
             raise Lost(repr(error)) from None
-        self._used = answer.headers.get("connection") != "close"
         check(answer.status_code, answer.text)
 
     async def close(self) -> None:
