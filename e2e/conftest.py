@@ -24,8 +24,7 @@ def demo() -> Iterator[Demo]:
         print(f"   {time.monotonic() - started:.1f} s", flush=True)
     yield demo
     if "E2E_KEEP" not in os.environ:  # for whoever writes tests: the next session begins with what is there
-        demo.stage.s3.stop()
-        demo.stage.cluster.down()
+        demo.stage.down()
 
 
 @pytest.fixture(scope="session")

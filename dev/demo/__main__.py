@@ -54,9 +54,8 @@ def run(demo: Demo) -> None:
 
 
 def tear_down(stage: Stage) -> int:
-    """Remove the cluster and the object store; images, programs and models stay cached."""
-    stage.s3.stop()
-    stage.cluster.down()
+    """Remove the cluster and the object store, if they are there; images, programs and models stay cached."""
+    stage.down()
     print("the demo's cluster and object store are gone; caches stay (make clean removes them too)")
     return 0
 

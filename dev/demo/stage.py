@@ -52,7 +52,16 @@ class Stage:
     @cached_property
     def s3(self) -> S3Server:
         """The object store; pods know it as `http://s3.storage:9000`."""
-        return S3Server(self.directory / "s3", address=self.cluster.host_address)
+        return S3Server(self._store, address=self.cluster.host_address)
+
+    def down(self) -> None:
+        """Ends the object store and removes the cluster, whichever of them is there."""
+        S3Server(self._store).stop()
+        self.cluster.down()
+
+    @property
+    def _store(self) -> Path:
+        return self.directory / "s3"
 
     @cached_property
     def images(self) -> dict[str, ImageRef]:

@@ -12,6 +12,8 @@ from dev.localcluster.layout import free_ports
 from dev.localcluster.processes import Program
 from dev.tools import tool
 
+NAME = "s3"
+
 
 @dataclass(frozen=True)
 class S3Server:
@@ -51,7 +53,7 @@ class S3Server:
 
     def stop(self) -> None:
         """Ends the server; its files stay, and so does its port: started again it is found where it was."""
-        processes.stop(self._program().record)
+        processes.stop(self._run / NAME)
 
     def answers(self) -> bool:
         """Whether somebody speaks HTTP at the endpoint."""
@@ -76,6 +78,10 @@ class S3Server:
         self.stop()
 
     @property
+    def _run(self) -> Path:
+        return self.directory / "run"
+
+    @property
     def _port_file(self) -> Path:
         return self.directory / "port"
 
@@ -87,7 +93,7 @@ class S3Server:
             *("posix", *self._attributes(), self.directory / "data"),
         ]
         keys = {"ROOT_ACCESS_KEY": self.access_key, "ROOT_SECRET_KEY": self.secret_key}
-        return Program("s3", command, self.directory / "run", self.directory / "logs", keys, self.answers)
+        return Program(NAME, command, self._run, self.directory / "logs", keys, self.answers)
 
     def _attributes(self) -> list[str | Path]:
         """Where objects keep their attributes: with the files, or beside them on file systems that cannot."""

@@ -29,8 +29,7 @@ def measure_all(plans: Sequence[Plan], say: Callable[[str], None]) -> Iterator[T
         for plan in plans:
             yield measure(demo.stage, plan)
     finally:
-        demo.stage.s3.stop()
-        demo.stage.cluster.down()
+        demo.stage.down()
 
 
 def measure(stage: Stage, plan: Plan) -> Timeline:
