@@ -85,12 +85,18 @@ def _memory(status: Status) -> tuple[object, ...]:
 
 
 def _revisions(snapshot: Snapshot, now: datetime) -> Iterator[RevisionState]:
-    target, progress_at = snapshot.status.model.target, snapshot.status.rollout.last_progress_at
-    if snapshot.status.observed_generation != snapshot.meta.generation:
-        progress_at = timestamp(now)  # what was asked for has changed: the clock begins anew
+    target, progress_at = snapshot.status.model.target, _progress_at(snapshot, now)
     for deployment in snapshot.of_kind("Deployment"):
         moves = target is not None and target.revision == revision_id(deployment)
         yield parse_revision(deployment, snapshot.pods, now, progress_at if moves else None)
+
+
+def _progress_at(snapshot: Snapshot, now: datetime) -> str | None:
+    """When there was progress last, as the status knows it: now, where another version is asked for or no clock ran."""
+    rollout, target, resolution = snapshot.status.rollout, snapshot.status.model.target, snapshot.resolution
+    other = target is not None and resolution is not None and resolution.digest not in (None, target.digest)
+    stood = rollout.started_at is not None and rollout.last_progress_at is None
+    return timestamp(now) if other or stood else rollout.last_progress_at
 
 
 def _wanted(spec: Spec) -> int:

@@ -91,14 +91,16 @@ def _mirrored(facts: Facts) -> MirrorStatus | None:
     return MirrorStatus(compared=counted.mirrored, differing=counted.differing)
 
 
-def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str:
+def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str | None:
+    """When there was progress last; None while no clock runs, so that it begins anew afterwards."""
     status = facts.snapshot.status
-    existing = facts.goal.existing if facts.goal else 0
-    before = status.rollout.updated, status.updated_replicas, _arrived(status.fetch), status.rollout.strategy_in_effect
-    # What was held in one look may be let go in the next: then nothing is fetched any more.
-    arrived = max(_arrived(status.fetch), _arrived(report_fetch(facts)))
-    unchanged = _same_target(facts) and status.observed_generation == facts.snapshot.meta.generation
-    stood_still = unchanged and before == (updated, existing, arrived, strategy)
+    if facts.step.paused or (facts.course.swap is not None and facts.policy.paused):
+        return None
+    # Only what grows is progress: an autoscaler takes pods away and adds them again. What a pod has come to by itself
+    # is seen in the pod. What was held in one look may be let go in the next: then nothing is fetched any more.
+    came = updated > status.rollout.updated or _arrived(report_fetch(facts)) > _arrived(status.fetch)
+    moved = came or strategy != status.rollout.strategy_in_effect
+    stood_still = _same_target(facts) and not moved
     return (status.rollout.last_progress_at or moment) if stood_still else moment
 
 

@@ -129,15 +129,25 @@ def _deadline_exceeded(deployment: Manifest) -> bool:
 def _due(spec: Manifest, pods: Sequence[Manifest], lack: Lack | None, progress_at: str | None) -> datetime | None:
     # The Deployment controller times only until a Deployment is complete for the first time: not when it grows
     # from zero, nor when a node is lost; and it takes neither a node nor bytes for progress. So we time ourselves,
-    # from the last pod that came, found a node, became ready or failed.
-    if all(map(is_ready, pods)) and lack is None:
+    # from the last pod that became ready. One that has a node and stands still is late, however many come after it:
+    # an autoscaler that adds and takes away others would keep it alive for ever.
+    idle = [pod for pod in pods if not is_ready(pod)]
+    if not idle and lack is None:
         return None
-    moments: list[str | None] = [lack.since.isoformat()] if lack else []
-    moments += [pod["metadata"].get("creationTimestamp") for pod in pods]
-    for kind in ("Ready", "PodScheduled", "Initialized"):
-        moments += [item.get("lastTransitionTime") for pod in pods for item in conditions_of(pod, kind)]
-    times = [datetime.fromisoformat(moment) for moment in (*moments, progress_at) if moment]
+    begun = [moment for pod in idle if _has_node(pod) and (moment := _last_moment(pod))]
+    waiting = [moment for pod in idle if (moment := _last_moment(pod))]
+    times = [min(begun)] if begun else [*waiting, *([lack.since] if lack else [])]
+    times += [moment for pod in pods if is_ready(pod) and (moment := _last_moment(pod))]
+    times += [datetime.fromisoformat(progress_at)] if progress_at else []
     return max(times) + timedelta(seconds=spec.get("progressDeadlineSeconds", 600)) if times else None
+
+
+def _last_moment(pod: Manifest) -> datetime | None:
+    """When a pod came, found a node, was initialised, became ready or failed: the last of these."""
+    moments = [pod["metadata"].get("creationTimestamp")]
+    for kind in ("Ready", "PodScheduled", "Initialized"):
+        moments += [item.get("lastTransitionTime") for item in conditions_of(pod, kind)]
+    return max((datetime.fromisoformat(moment) for moment in moments if moment), default=None)
 
 
 def _lack(deployment: Manifest, pods: Sequence[Manifest]) -> Lack | None:
@@ -149,13 +159,18 @@ def _lack(deployment: Manifest, pods: Sequence[Manifest]) -> Lack | None:
 
 def _unplaced(pod: Manifest) -> Lack | None:
     """What the scheduler says there is too little of; None for a pod that has a node, or lacks something else."""
-    if pod["spec"].get("nodeName"):
+    if _has_node(pod):
         return None  # the scheduler's last refusal can outlive the moment at which the pod got a node
     for condition in conditions_of(pod, "PodScheduled"):
         lacking = frozenset(INSUFFICIENT.findall(_message(condition)))
         if condition["status"] == "False" and condition.get("reason") == "Unschedulable" and lacking:
             return Lack(_moment(condition, pod), lacking)
     return None
+
+
+def _has_node(pod: Manifest) -> bool:
+    placed = any(item["status"] == "True" for item in conditions_of(pod, "PodScheduled"))
+    return placed or bool(pod["spec"].get("nodeName"))
 
 
 def _message(condition: Manifest) -> str:

@@ -115,7 +115,7 @@ class RolloutStatus(ApiModel):
         default=None,
         max_length=32,
         json_schema_extra={"format": "date-time"},
-        description="When the number of ready or existing pods of the target changed last.",
+        description="When the target came further last; absent while no clock runs, as in a pause.",
     )
 
 
