@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from mmm_operator import names
 from mmm_operator.api.conditions import MEASURED, Reason
 from mmm_operator.api.rollout import Promotion, Rollout, RolloutType
-from mmm_operator.diagnose import diagnose, gather
+from mmm_operator.diagnose import diagnose, gather, has_node
 from mmm_operator.prefetch import Prefetch, missing_source
 from mmm_operator.revisions import RevisionState
 from mmm_operator.rollout.canary import Analysis, Remembered, Watched, analyze, passed
 from mmm_operator.rollout.capacity import OPEN, Room, find_room
 from mmm_operator.rollout.step import Step, blue_green_step, held_step, next_step, paused_step, recreate_step
-from mmm_operator.rollout.verdict import Verdict, judge
-from mmm_operator.snapshot import Snapshot, pod_revision, revision_id
+from mmm_operator.rollout.verdict import LACKS, Verdict, is_relieved, judge
+from mmm_operator.snapshot import Manifest, Snapshot, has_ended, pod_revision, revision_id
 from mmm_operator.swap import LOOK_SECONDS, Swap, plan_swap
 from mmm_operator.target import Target, failure_of
 from mmm_operator.traffic import together
@@ -36,7 +36,7 @@ class Course:
     `aim` is the revision that the sizes move to: the target, or the one to go back to once the target has `failed`.
     `states` are the revisions, without a clock where a rollout only waits for room. `only` is the revision that alone
     shall get traffic, "" for all that are ready. `look` is in how many seconds there may be news without an event.
-    `swap` is the version that pods go over to.
+    `swap` is the version that pods go over to. `overdue` means that old pods which must be gone first do not end.
     """
 
     step: Step
@@ -49,6 +49,7 @@ class Course:
     only: str = ""
     look: float | None = None
     swap: Swap | None = None
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def plan_course(scene: Scene, prefetch: Prefetch | None) -> Course:
     room = _room(scene, aim) if back else room
     stopped = _stopped_step(scene, failed, _is_blue_green(scene, room)) if failed else STILL
     course = Course(stopped, aim, scene.states, room, failed, canary)
-    course = replace(course, only=_only(scene, aim, room, back), swap=swap)
+    course = replace(course, only=_only(scene, aim, room, back), swap=swap, overdue=_is_overdue(scene, aim))
     if failed is not None and not back and scene.replaces:
         look = AT_ONCE_SECONDS if policy.auto_rollback else _look(scene, aim, room, None)
         return replace(course, step=_old_ones_first(scene, course.step, aim, room), look=look)
@@ -151,8 +152,43 @@ def _fresh_failure(scene: Scene, room: Room, swap: Swap | None) -> Verdict | Non
     found = _trouble(scene.snapshot, goal.revision)
     if room.refused:
         return Verdict(found.reason if found else Reason.UNSCHEDULABLE, room.because)
-    served = sum(state.available for state in scene.states) >= scene.wanted
-    return judge(goal, found, served)
+    if found is not None and found.reason in LACKS and _ending(scene):
+        return None  # the room is there, and not free yet: whoever served would not find any either
+    return judge(goal, found, _is_served(scene))
+
+
+def _is_served(scene: Scene) -> bool:
+    return sum(state.available for state in scene.states) >= scene.wanted
+
+
+def _is_relieved(scene: Scene) -> bool:
+    """Whether what the target waited for is over: then its clock begins anew with this look."""
+    found = _trouble(scene.snapshot, scene.target.id)
+    return is_relieved(scene.snapshot, found.reason if found else None, _is_served(scene))
+
+
+def _ending(scene: Scene) -> list[Manifest]:
+    """The pods that were told to end, and hold what they have until they do."""
+    holding = (pod for pod in scene.snapshot.pods if has_node(pod) and not has_ended(pod))
+    return [pod for pod in holding if "deletionTimestamp" in pod["metadata"]]
+
+
+def _in_the_way(scene: Scene, aim: str) -> list[Manifest]:
+    """The pods that end, where others may not begin before they are gone."""
+    if scene.policy.type is not RolloutType.RECREATE or not scene.wanted:
+        return []
+    return [pod for pod in _ending(scene) if pod_revision(pod) != aim]
+
+
+def _gone_by(scene: Scene, aim: str) -> datetime | None:
+    """When the pods in the way should be gone; None where there are none."""
+    told = [datetime.fromisoformat(pod["metadata"]["deletionTimestamp"]) for pod in _in_the_way(scene, aim)]
+    return min(told) + timedelta(seconds=scene.policy.progress_deadline_seconds) if told else None
+
+
+def _is_overdue(scene: Scene, aim: str) -> bool:
+    due = _gone_by(scene, aim)
+    return due is not None and due <= scene.now
 
 
 def _trouble(snapshot: Snapshot, revision: str) -> Verdict | None:
@@ -169,8 +205,8 @@ def _room(scene: Scene, aim: str) -> Room:
 
 
 def _without_clock(scene: Scene, revision: str, room: Room) -> tuple[RevisionState, ...]:
-    """The states; nobody is late who only waits for room."""
-    if not room.waits:
+    """The states; nobody is late who only waits for room, or waited until now for what is over."""
+    if not room.waits and not _is_relieved(scene):
         return scene.states
     return tuple(
         replace(state, due=None, stuck=False) if state.revision == revision else state for state in scene.states
@@ -203,7 +239,9 @@ def _step(scene: Scene, aim: str, room: Room, canary: Analysis | None) -> Step:
     """The next sizes, by the type's own way."""
     states, wanted, serving = scene.states, scene.wanted, scene.serving
     if scene.policy.type is RolloutType.RECREATE:
-        return recreate_step(aim, wanted, states)
+        step = recreate_step(aim, wanted, states)
+        stuck = sorted(pod["metadata"]["name"] for pod in _in_the_way(scene, aim)) if _is_overdue(scene, aim) else []
+        return replace(step, because=f"{step.because}: {', '.join(stuck[:3])} should be gone") if stuck else step
     if _is_blue_green(scene, room):
         alone = _selected(scene.snapshot) == serving
         step = blue_green_step(aim, serving, wanted, states, _kept_until(scene, aim) is not None, alone)
@@ -339,7 +377,7 @@ def _selected(snapshot: Snapshot) -> str:
 
 
 def _look(scene: Scene, aim: str, room: Room, canary: Analysis | None) -> float | None:
-    moments = (room.due, _kept_until(scene, aim), _yields_at(scene, aim, room))
+    moments = (room.due, _kept_until(scene, aim), _yields_at(scene, aim, room), _gone_by(scene, aim))
     coming = (moment for moment in moments if moment is not None and moment > scene.now)
     waits = [max(1.0, (moment - scene.now).total_seconds()) for moment in coming]
     if canary is not None and canary.look is not None:

@@ -139,4 +139,4 @@ class Facts:
             return True
         if self.step.held:
             return self.prefetch is not None and self.prefetch.stuck
-        return self.wanted > 0 and self.goal is not None and self.goal.stuck
+        return self.course.overdue or (self.wanted > 0 and self.goal is not None and self.goal.stuck)

@@ -4,6 +4,7 @@ from mmm_operator.api.status import FetchStatus, MirrorStatus, RolloutStatus
 from mmm_operator.api.text import one_line
 from mmm_operator.course import NO_SURGE, SURGE
 from mmm_operator.facts import Facts
+from mmm_operator.rollout.verdict import is_relieved
 from mmm_operator.traffic import together
 
 
@@ -93,13 +94,15 @@ def _mirrored(facts: Facts) -> MirrorStatus | None:
 
 def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str | None:
     """When there was progress last; None while no clock runs, so that it begins anew afterwards."""
-    status = facts.snapshot.status
-    if facts.step.paused or (facts.course.swap is not None and facts.policy.paused):
+    status, swap, trouble = facts.snapshot.status, facts.course.swap, facts.trouble
+    if facts.step.paused or (swap is not None and facts.policy.paused):
         return None
     # Only what grows is progress: an autoscaler takes pods away and adds them again. What a pod has come to by itself
     # is seen in the pod. What was held in one look may be let go in the next: then nothing is fetched any more.
     came = updated > status.rollout.updated or _arrived(report_fetch(facts)) > _arrived(status.fetch)
-    moved = came or strategy != status.rollout.strategy_in_effect
+    served = swap is not None or facts.available >= facts.wanted
+    relieved = is_relieved(facts.snapshot, trouble.reason if trouble else None, served)
+    moved = came or (relieved and not facts.course.failed) or strategy != status.rollout.strategy_in_effect
     stood_still = _same_target(facts) and not moved
     return (status.rollout.last_progress_at or moment) if stood_still else moment
 

@@ -150,6 +150,10 @@ class Snapshot:
         spoken = found is not None and found.reason == Reason.SETTLED
         return spoken and self.status.observed_generation == self.meta.generation
 
+    def said(self, kind: ConditionType) -> str:
+        """The reason that the status gave for a condition in the last look; "" where it spoke of none."""
+        return next((item.reason for item in self.status.conditions if item.type == kind), "")
+
     @property
     def moved(self) -> bool:
         """Whether the spec names another repository than the one that the status speaks of."""

@@ -32,6 +32,7 @@ __all__ = [
     "fetching_pods",
     "gather",
     "has_fetched",
+    "has_node",
     "idle_jobs",
     "next_look",
     "unexplained",

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from mmm_operator.api.conditions import Reason
+from mmm_operator.api.conditions import ConditionType, Reason
 from mmm_operator.revisions import RevisionState
+from mmm_operator.snapshot import Snapshot
 
 # After so many deaths of one pod the next one would not help.
 MOST_RESTARTS = 3
@@ -46,6 +47,19 @@ SURROUNDINGS = frozenset(
 )
 
 
+# What may be over once an old pod is gone that still ends.
+LACKS = frozenset(
+    {
+        Reason.WAITING_FOR_OLD_POD,
+        Reason.INSUFFICIENT_ACCELERATOR,
+        Reason.INSUFFICIENT_MEMORY,
+        Reason.INSUFFICIENT_CPU,
+        Reason.QUOTA_EXCEEDED,
+    }
+)
+_RESOLVED = frozenset({Reason.RESOLVED, Reason.RESOLVED_WITHOUT_MANIFEST})
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Why a revision is given up."""
@@ -67,3 +81,18 @@ def judge(goal: RevisionState, trouble: Verdict | None, fully_served: bool) -> V
         return None
     late = Verdict(Reason.PROGRESS_DEADLINE_EXCEEDED, "its pods did not become ready within progressDeadlineSeconds")
     return trouble or late
+
+
+def is_relieved(snapshot: Snapshot, trouble: Reason | None, fully_served: bool) -> bool:
+    """Whether what was waited for is over since the last look, so that the clock begins anew: it ran for nothing.
+
+    `trouble` is why the target's pods do not serve now. Why they did not then, the status says; where the version could
+    not be found, then or now, that is said instead.
+    """
+    found = snapshot.resolution is not None and snapshot.resolution.digest is not None
+    if not found or snapshot.said(ConditionType.MODEL_RESOLVED) not in _RESOLVED:
+        return False
+    said = snapshot.said(ConditionType.READY)
+    if said == Reason.WAITING_FOR_OLD_POD:
+        return trouble is not Reason.WAITING_FOR_OLD_POD
+    return fully_served and trouble is None and said in SURROUNDINGS
