@@ -14,7 +14,7 @@ from mmm_operator.api.conditions import MEASURED, Reason
 from mmm_operator.api.rollout import Promotion, Rollout, RolloutType
 from mmm_operator.diagnose import diagnose, gather, has_node
 from mmm_operator.prefetch import Prefetch, missing_source
-from mmm_operator.revisions import RevisionState
+from mmm_operator.revisions import RevisionState, restarts_of
 from mmm_operator.rollout.canary import Analysis, Remembered, Watched, analyze, passed
 from mmm_operator.rollout.capacity import OPEN, Room, find_room
 from mmm_operator.rollout.step import Step, blue_green_step, held_step, next_step, paused_step, recreate_step
@@ -22,7 +22,7 @@ from mmm_operator.rollout.verdict import LACKS, Verdict, is_relieved, judge
 from mmm_operator.snapshot import Manifest, Snapshot, has_ended, pod_revision, revision_id
 from mmm_operator.swap import LOOK_SECONDS, Swap, plan_swap
 from mmm_operator.target import Target, failure_of
-from mmm_operator.traffic import together
+from mmm_operator.traffic import born_since, together
 
 NO_SURGE, SURGE = "NoSurge", "Surge"
 # What was found out is written down first, and acted upon in the next look: whoever is killed in between knows it.
@@ -154,7 +154,7 @@ def _fresh_failure(scene: Scene, room: Room, swap: Swap | None) -> Verdict | Non
         return Verdict(found.reason if found else Reason.UNSCHEDULABLE, room.because)
     if found is not None and found.reason in LACKS and _ending(scene):
         return None  # the room is there, and not free yet: whoever served would not find any either
-    return judge(goal, found, _is_served(scene))
+    return judge(goal if scene.replaces else replace(goal, restarts=_new_restarts(scene)), found, _is_served(scene))
 
 
 def _is_served(scene: Scene) -> bool:
@@ -165,6 +165,18 @@ def _is_relieved(scene: Scene) -> bool:
     """Whether what the target waited for is over: then its clock begins anew with this look."""
     found = _trouble(scene.snapshot, scene.target.id)
     return is_relieved(scene.snapshot, found.reason if found else None, _is_served(scene))
+
+
+def _new_restarts(scene: Scene) -> int:
+    """How often a pod died that began with the version which the others go over to.
+
+    How often those died which served before says nothing of it; whoever is killed by a swap reports that.
+    """
+    asked, revision = scene.snapshot.status.model.target, scene.target.revision
+    known = asked is not None and revision is not None and asked.digest == revision.digest
+    born = born_since(scene.snapshot.pods, asked.since if asked and known else "")
+    own = (pod for pod in scene.snapshot.pods if pod_revision(pod) == scene.target.id)
+    return restarts_of([pod for pod in own if pod["metadata"]["name"] in born])
 
 
 def _ending(scene: Scene) -> list[Manifest]:

@@ -90,7 +90,7 @@ def parse_revision(
         due=due,
         stuck=ready < wanted and (_deadline_exceeded(deployment) if due is None else due <= now),
         present=sum(not has_ended(pod) for pod in own),
-        restarts=max((_restarts(pod) for pod in living if not is_ready(pod)), default=0),
+        restarts=restarts_of(own),
         lack=lack,
         requests=requests_of(spec["template"]),
     )
@@ -105,6 +105,11 @@ def requests_of(template: Manifest) -> Mapping[str, Decimal]:
         for name, amount in amounts.items():
             total[name] = total.get(name, Decimal()) + (parse_quantity(amount) or 0)
     return total
+
+
+def restarts_of(pods: Iterable[Manifest]) -> int:
+    """How often a pod has died that is not ready, of those that stay: the most of them all."""
+    return max((_restarts(pod) for pod in pods if is_living(pod) and not is_ready(pod)), default=0)
 
 
 def _server_image(template: Manifest) -> str:
