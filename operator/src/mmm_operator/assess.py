@@ -364,6 +364,8 @@ def _replicas_failing(facts: Facts) -> tuple[ConditionStatus, Reason, str] | Non
     trouble = facts.trouble
     if trouble is None or not facts.available or facts.serving != facts.target:
         return None
+    if facts.course.swap is not None and facts.course.swap.trouble is not None:
+        return None  # the version before serves, and does not fail
     return "True", Reason.REPLICAS_FAILING, f"{trouble.reason.value}: {trouble.message}"
 
 

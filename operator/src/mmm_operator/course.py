@@ -114,8 +114,9 @@ def plan_course(scene: Scene, prefetch: Prefetch | None) -> Course:
     step = _old_ones_first(scene, step, aim, room)
     awaits = _awaits_switch(scene, aim) or (canary is not None and canary.awaits)
     look = _look(scene, aim, room, canary)
-    if swap is not None and not swap.failed:
-        step, look = replace(step, done=False, because=swap.because), LOOK_SECONDS
+    if swap is not None and not swap.failed and scene.wanted:
+        step = replace(step, done=False, because=swap.because, paused=swap.paused)
+        look = look if swap.held else LOOK_SECONDS
     return replace(course, step=step, awaits=awaits, look=look)
 
 

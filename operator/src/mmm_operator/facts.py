@@ -93,7 +93,8 @@ class Facts:
     def settled(self) -> bool:
         """Whether the target serves at full size and nothing else runs; the pods are asked, not what counts them."""
         serving = all(pod_revision(pod) == self.target and is_ready(pod) for pod in self.living)
-        return self.step.done and self.course.swap is None and serving and len(self.living) == self.wanted
+        over = self.course.swap is None or not self.wanted
+        return self.step.done and over and serving and len(self.living) == self.wanted
 
     @cached_property
     def trouble(self) -> Trouble | None:
@@ -102,6 +103,9 @@ class Facts:
             return Trouble(Reason.VOLUME_FAILED, self.step.because)
         if self.step.held:
             return diagnose(self._evidence(self.snapshot.fetchers))
+        around = self.course.swap.trouble if self.course.swap else None
+        if around is not None:
+            return Trouble(around.reason, around.message)
         return diagnose(self._evidence([pod for pod in self.snapshot.pods if pod_revision(pod) == self.target]))
 
     @cached_property
@@ -139,4 +143,5 @@ class Facts:
             return True
         if self.step.held:
             return self.prefetch is not None and self.prefetch.stuck
-        return self.course.overdue or (self.wanted > 0 and self.goal is not None and self.goal.stuck)
+        late = self.course.overdue or (self.course.swap is not None and self.course.swap.overdue)
+        return late or (self.wanted > 0 and self.goal is not None and self.goal.stuck)

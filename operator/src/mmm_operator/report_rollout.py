@@ -64,7 +64,7 @@ def _summary(facts: Facts, updated: int) -> str:
     if facts.step.held:
         return _fetch_summary(facts)
     replaces = bool(facts.target and facts.serving) and facts.serving != facts.target
-    if not replaces and facts.course.swap is None:
+    if not replaces and (facts.course.swap is None or not facts.wanted):
         return ""
     if facts.rolled_back:
         return "RolledBack"
@@ -95,7 +95,7 @@ def _mirrored(facts: Facts) -> MirrorStatus | None:
 def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str | None:
     """When there was progress last; None while no clock runs, so that it begins anew afterwards."""
     status, swap, trouble = facts.snapshot.status, facts.course.swap, facts.trouble
-    if facts.step.paused or (swap is not None and facts.policy.paused):
+    if facts.step.paused or (swap is not None and swap.waits):
         return None
     # Only what grows is progress: an autoscaler takes pods away and adds them again. What a pod has come to by itself
     # is seen in the pod. What was held in one look may be let go in the next: then nothing is fetched any more.

@@ -1,14 +1,14 @@
 """Versions that running pods go over to: what they are told, how far they are, and whether it went wrong. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mmm_operator import names
 from mmm_operator.api.conditions import REASONS, Reason
 from mmm_operator.api.rollout import Rollout
 from mmm_operator.builders.told import Told, read_wanted
-from mmm_operator.rollout.verdict import SURROUNDINGS, Verdict
+from mmm_operator.rollout.verdict import SURROUNDINGS, Verdict, is_relieved
 from mmm_operator.snapshot import (
     Manifest,
     ServerReport,
@@ -30,12 +30,21 @@ Served = tuple[str, str]  # version and digest
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """Pods that go over to another version. `done` of the `total` that are ready serve it, the others `before`."""
+    """Pods that go over to another version. `done` of the `total` that are ready serve it, the others `before`.
+
+    `trouble` is what is wrong around the version, and `overdue` says that it lasts for longer than the deadline.
+    `waits` means that no clock runs, and `held` that the rollout was `paused` before the pods were told anything.
+    """
 
     before: Served
     done: int
     total: int
     failed: Verdict | None = None
+    trouble: Verdict | None = None
+    overdue: bool = False
+    waits: bool = False
+    paused: bool = False
+    held: bool = False
 
     @property
     def finished(self) -> bool:
@@ -45,7 +54,10 @@ class Swap:
     @property
     def because(self) -> str:
         """How far it is, as a sentence."""
-        return f"{self.done} of {self.total} pods have gone over to the new version"
+        far = f"{self.done} of {self.total} pods have gone over to the new version"
+        if self.paused:
+            return f"paused: {far}; remove rollout.paused to go on"
+        return f"{far}; {self.trouble.reason.value}: {self.trouble.message}" if self.trouble else far
 
 
 def plan_swap(snapshot: Snapshot, target: Target, serving: str, wanted: int, now: datetime) -> Swap | None:
@@ -54,19 +66,53 @@ def plan_swap(snapshot: Snapshot, target: Target, serving: str, wanted: int, now
     if revision is None or not revision.swaps or serving != target.id:
         return None
     reports = _reports(snapshot, target)
-    others = [report for report in reports if report is not None and report.digest != revision.digest]
-    before = _before(snapshot, target, others)
-    if not others and (before is None or before[1] == revision.digest):
+    before = _goes_from(snapshot, target, reports, revision.digest)
+    if before is None:
         return None
-    if before is None or before[1] == revision.digest:
-        before = (others[0].version, others[0].digest)
-    done, total = sum(report is not None and report.digest == revision.digest for report in reports), len(reports)
-    failed = failure_of(target, snapshot.status.model.failed) or next(_failures(reports, revision.digest), None)
-    if failed is not None and failed.reason is Reason.PROGRESS_DEADLINE_EXCEEDED and 0 < total <= done:
+    done = sum(report is not None and report.digest == revision.digest for report in reports)
+    paused = snapshot.mmm is not None and snapshot.mmm.spec.rollout.paused
+    # What is still being fetched is not late: the fetcher says when it fails.
+    fetches = any(report and report.swap and report.swap.state == "Waiting" for report in reports)
+    told = read_wanted(config_of(snapshot))
+    swap = Swap(
+        before=before,
+        done=done,
+        total=len(reports),
+        waits=paused or fetches or not wanted,
+        paused=paused,
+        held=paused and (told is None or told[1] != revision.digest),
+    )
+    return _judged(swap, snapshot, target, reports, now)
+
+
+def _goes_from(
+    snapshot: Snapshot, target: Target, reports: Sequence[ServerReport | None], digest: str
+) -> Served | None:
+    """The version that pods serve which have not gone over; None where there is none."""
+    others = [report for report in reports if report is not None and report.digest != digest]
+    before = _before(snapshot, target, others)
+    if before is not None and before[1] != digest:
+        return before
+    return next(((other.version, other.digest) for other in others), None)
+
+
+def _judged(
+    swap: Swap, snapshot: Snapshot, target: Target, reports: Sequence[ServerReport | None], now: datetime
+) -> Swap:
+    """The swap with what went wrong: in the version, or around it, which is waited for."""
+    digest = target.revision.digest if target.revision else ""
+    complete = 0 < swap.total <= swap.done
+    failed = failure_of(target, snapshot.status.model.failed) or next(_failures(reports, digest), None)
+    if failed is not None and failed.reason is Reason.PROGRESS_DEADLINE_EXCEEDED and complete:
         failed = None  # late, and yet it came
-    if failed is None and wanted and not 0 < total <= done:
-        failed = _late(snapshot, target, reports, now)
-    return Swap(before, done, total, failed)
+    if failed is not None or complete:
+        return replace(swap, failed=failed)
+    late = not swap.waits and _is_late(snapshot, target, now)
+    trouble = next(_troubles(reports, digest), None)
+    if trouble is not None:
+        return replace(swap, trouble=trouble, overdue=late)
+    late = late and not is_relieved(snapshot, None, fully_served=True)
+    return replace(swap, failed=_lateness(reports) if late else None)
 
 
 def _reports(snapshot: Snapshot, target: Target) -> list[ServerReport | None]:
@@ -85,10 +131,17 @@ def _before(snapshot: Snapshot, target: Target, others: Sequence[ServerReport]) 
 
 
 def _failures(reports: Sequence[ServerReport | None], digest: str) -> Iterator[Verdict]:
+    return (verdict for verdict in _verdicts(reports, digest) if verdict.reason not in SURROUNDINGS)
+
+
+def _troubles(reports: Sequence[ServerReport | None], digest: str) -> Iterator[Verdict]:
+    return (verdict for verdict in _verdicts(reports, digest) if verdict.reason in SURROUNDINGS)
+
+
+def _verdicts(reports: Sequence[ServerReport | None], digest: str) -> Iterator[Verdict]:
     for swap in (report.swap for report in reports if report and report.swap):
-        reason = REASONS.get(swap.reason, Reason.INTERNAL_ERROR)
-        if _has_failed(swap, digest) and reason not in SURROUNDINGS:
-            yield Verdict(reason, swap.message)
+        if _has_failed(swap, digest):
+            yield Verdict(REASONS.get(swap.reason, Reason.INTERNAL_ERROR), swap.message)
 
 
 def _has_failed(swap: SwapReport, digest: str) -> bool:
@@ -96,20 +149,21 @@ def _has_failed(swap: SwapReport, digest: str) -> bool:
     return swap.digest == digest and swap.state == "Failed" and swap.reason != Reason.NO_ROOM_FOR_SWAP
 
 
-def _late(snapshot: Snapshot, target: Target, reports: Sequence[ServerReport | None], now: datetime) -> Verdict | None:
-    """That nothing came of it for too long. What is still being fetched is not late: the fetcher says when it fails."""
-    told, since = snapshot.status.model.target, snapshot.status.rollout.last_progress_at
-    policy = snapshot.mmm.spec.rollout if snapshot.mmm else None
+def _is_late(snapshot: Snapshot, target: Target, now: datetime) -> bool:
+    """Whether nothing came of it for too long."""
+    known, since = snapshot.status.model.target, snapshot.status.rollout.last_progress_at
     digest = target.revision.digest if target.revision else ""
-    fetching = any(report and report.swap and report.swap.state == "Waiting" for report in reports)
-    changed = snapshot.status.observed_generation != snapshot.meta.generation or told is None or told.digest != digest
-    if policy is None or policy.paused or since is None or changed or fetching:
-        return None
-    due = datetime.fromisoformat(since) + timedelta(seconds=policy.progress_deadline_seconds)
+    if snapshot.mmm is None or since is None or known is None or known.digest != digest:
+        return False
+    patience = timedelta(seconds=snapshot.mmm.spec.rollout.progress_deadline_seconds)
+    return datetime.fromisoformat(since) + patience <= now
+
+
+def _lateness(reports: Sequence[ServerReport | None]) -> Verdict:
     silent = sum(report is None for report in reports)
     text = "the pods did not go over to it within progressDeadlineSeconds"
     more = f"; {silent} of them cannot be asked" if silent else ""
-    return Verdict(Reason.PROGRESS_DEADLINE_EXCEEDED, text + more) if due <= now else None
+    return Verdict(Reason.PROGRESS_DEADLINE_EXCEEDED, text + more)
 
 
 def what_to_tell(snapshot: Snapshot, target: Target, serving: str, swap: Swap | None, mirror: str | None) -> Told:
