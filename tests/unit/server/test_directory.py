@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mmm_repository import ListedFile, Listing
-from mmm_server.backends.directory import check_digest
-from mmm_server.errors import DigestMismatch
+from mmm_server.backends.directory import check_digest, check_files
+from mmm_server.errors import DigestMismatch, UnsafeArtifact
 
 LISTING = Listing((ListedFile("config.json", 2, "tag"),))
 
@@ -34,3 +34,28 @@ def test_another_listing_is_refused(directory: Path, change: tuple[bytes, bytes]
     manifest.write_bytes(content.replace(*change))
     with pytest.raises(DigestMismatch, match="wanted is"):
         check_digest(directory, LISTING.digest)
+
+
+DEEP = 600  # levels: more than half of what the parser reads
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"auto_map": {}}',
+        r'{"\u0061uto_map": {}}',
+        r'{"auto\u005fmap": {}}',
+        r'{"auto\u005Fmap": {}}',
+        r'{"x": [{"\u0061\u0075to_ma\u0070": 1}]}',
+        '{"x": ' + "[" * DEEP + '{"auto_map": 1}' + "]" * DEEP + "}",
+    ],
+)
+def test_code_that_a_file_asks_for_is_found_however_the_key_is_written(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UnsafeArtifact, match="auto_map"):
+        check_files(tmp_path, needs_weights=False)
+
+
+def test_words_with_escapes_ask_for_nothing(tmp_path: Path) -> None:
+    (tmp_path / "vocab.json").write_text(r'{"\u0120auto": 1, "\u00e9": 2, "\u0061": 3, "auto\\u005fmap": 4}')
+    check_files(tmp_path, needs_weights=False)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import TypeGuard
 
@@ -12,6 +13,9 @@ PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib
 CODE = frozenset({".py", ".pyc", ".so"})
 MANIFEST = "manifest.json"
 MAX_HEADER_BYTES = 100_000_000  # the safetensors format's own limit
+# What no file without the key holds: the key, or one of its letters as JSON may also write it. Tokenizers hold escapes
+# by the thousand, but of letters that need one.
+MAY_BE_AUTO_MAP = re.compile(rb'"auto_map"|\\u00(?:61|75|74|6[fF]|5[fF]|6[dD]|70)')
 
 JsonObject = dict[str, object]
 
@@ -95,15 +99,22 @@ def read_object(path: Path, error: type[Fatal]) -> JsonObject:
 
 
 def _has_auto_map(path: Path) -> bool:
-    if b'"auto_map"' not in path.read_bytes():
+    if MAY_BE_AUTO_MAP.search(path.read_bytes()) is None:
         return False
     return _mentions(read_object(path, UnsafeArtifact), "auto_map")
 
 
 def _mentions(value: object, key: str) -> bool:
-    if is_object(value):
-        return key in value or any(_mentions(inner, key) for inner in value.values())
-    return isinstance(value, list) and any(_mentions(inner, key) for inner in value)
+    rest = [value]
+    while rest:  # a recursion would end where the parser's, written in C, does not
+        one = rest.pop()
+        if is_object(one):
+            if key in one:
+                return True
+            rest.extend(one.values())
+        elif isinstance(one, list):
+            rest.extend(one)
+    return False
 
 
 def _check_safetensors(path: Path) -> None:
