@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -32,6 +33,34 @@ class SmallDevice(FakeBackend):
             raise DeviceOutOfMemory
         self.largest = max(self.largest, len(batch))
         return super().launch(batch)
+
+
+class Scrap:
+    """What a forward pass computed on its way."""
+
+
+class Littered(SmallDevice):
+    """A small device, half of which is taken as long as anything is left of a batch that failed."""
+
+    def __init__(self, failure: type[Exception]) -> None:
+        super().__init__("FakeDualEncoder", Faults())
+        self._scraps: WeakSet[Scrap] = WeakSet()
+        self._failure = failure
+        self.failures = 0
+
+    def launch(self, batch: Sequence[Prepared]) -> Result:
+        if len(batch) > self.memory // (2 if self._scraps else 1):
+            self._fail_deep_inside()
+        return super().launch(batch)
+
+    def _fail_deep_inside(self) -> None:
+        scrap = Scrap()
+        self._scraps.add(scrap)
+        self.failures += 1
+        try:
+            raise MemoryError
+        except MemoryError:
+            raise self._failure from None
 
 
 class Infinite(FakeBackend):
@@ -196,6 +225,22 @@ def test_a_full_device_gets_smaller_batches_and_every_item_an_answer(start: Star
     assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
     assert backend.largest == 2
     assert [limits.max_images for limits in rig.observed.limits] == [4, 2]
+
+
+@pytest.mark.parametrize(("failure", "sizes"), [(DeviceOutOfMemory, [4]), (ValueError, [])])
+def test_what_a_failed_batch_left_is_gone_before_smaller_ones_are_tried(
+    start: Start, failure: type[Exception], sizes: list[int]
+) -> None:
+    backend = Littered(failure)
+    backend.memory = 1000
+    rig = start(lambda: backend, max_images=8)
+    assert rig.observed.warm.wait(SECONDS)
+    backend.memory = 4
+    items = [image(backend, value) for value in range(8)]
+    rig.thread.submit(items)
+    assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
+    assert backend.failures == 1
+    assert [limits.max_images for limits in rig.observed.limits] == sizes
 
 
 @pytest.mark.parametrize("memory", [2, 8])

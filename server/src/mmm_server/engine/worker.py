@@ -224,6 +224,9 @@ class InferenceThread(threading.Thread):
         started = time.monotonic()
         try:
             result = backend.launch([item.prepared for item in items])
+        except DeviceOutOfMemory:
+            # Another one: to the frames of this one belongs what was computed so far, and that memory is needed now.
+            result = _raising(DeviceOutOfMemory())
         except Exception as error:  # noqa: BLE001  raised again when the batch is settled, after the one before it
             result = _raising(error)
         return Running(items, started, result)
@@ -291,7 +294,10 @@ def _judge(vector: Vector, finite: np.bool) -> Vector | Refused:
 
 
 def _raising(error: Exception) -> Result:
+    """Raises the error once and keeps nothing of it: its frames hold what the batch had computed."""
+    held = [error]
+
     def result() -> Matrix:
-        raise error
+        raise held.pop()
 
     return result
