@@ -191,6 +191,22 @@ def test_a_declared_size_beyond_the_budget_costs_nothing(encoded: bytes) -> None
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 65_536), (65_536, 1), (1, 50_000_000), (2**31 - 1, 1)])
+def test_an_edge_beyond_every_camera_is_refused_before_its_rows_exist(width: int, height: int) -> None:
+    rows = zlib.compress(bytes(2 * 65_536), 9)  # enough for 65,536 rows of one pixel
+    began = time.process_time()
+    with pytest.raises(Unprocessable, match="limit is 65535 pixels for an edge"):
+        decode_image(png(width, height, rows, depth=1, colour=0), 2**31)
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize("size", [(1, 65_535), (65_535, 1)])
+def test_the_longest_edge_is_read_as_the_reference_reads_it(size: tuple[int, int]) -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    encoded = encode(Image.fromarray(noise), "PNG")
+    np.testing.assert_array_equal(decode_image(encoded, BUDGET), noise)
+
+
 def test_a_pixel_stream_that_never_ends_is_cut_off() -> None:
     encoded = png(1, 1, zlib.compress(b"\0" * 100_000_000, 9))
     began = time.process_time()

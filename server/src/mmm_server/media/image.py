@@ -6,7 +6,8 @@
 The containers are read here and the pixels by Pillow, which never gets to see what does not change them: texts that
 decompress to gigabytes, EXIF whose tags overlap, colour profiles, further frames. One decode holds at most twenty bytes
 per pixel beside the encoded image (measured: RGB 10, RGBA and progressive CMYK 14, WebP with alpha 18), and there are
-as many at a time as decode threads.
+as many at a time as decode threads. Beside the pixels a picture costs something per row, and to resize it something
+per pixel of its edges: MAX_EDGE bounds both.
 
 Answers are those of the reference processors: transparency is dropped, as `Image.convert("RGB")` does.
 """
@@ -33,6 +34,9 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# The longest that JPEG and GIF can say. A PNG of 97 KB may be one column of fifty million rows: every copy of it takes
+# 12 bytes for the one pixel of a row, and a processor that resizes the whole image another 32 for its filter.
+MAX_EDGE = 65_535
 
 # Our own budget is checked first and is an error; Pillow's is a process-wide warning.
 Image.MAX_IMAGE_PIXELS = None
@@ -83,6 +87,8 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise Unprocessable(f"The image has {width} × {height} pixels, the limit is {max_pixels} pixels.")
     if width == 0 or height == 0:
         raise Malformed("The image has no pixels.")
+    if max(width, height) > MAX_EDGE:
+        raise Unprocessable(f"The image has {width} × {height} pixels, the limit is {MAX_EDGE} pixels for an edge.")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
