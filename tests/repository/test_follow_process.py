@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -18,10 +20,13 @@ import pytest
 
 from dev.localcluster.s3 import S3Server
 from mmm_operator.scrape.fetches import FetchPage
-from mmm_repository import PublishedVersion, StorageOptions
+from mmm_repository import PublishedVersion, StorageOptions, fetch
+from mmm_repository.volume import sync_directory
 from mmm_server.engine.remembered import Remembered, remember
 from mmm_server.engine.version import Version
-from mmm_server.follow_state import FAILED_NAME
+from mmm_server.fetch import FetchSettings
+from mmm_server.follow import follow_wanted
+from mmm_server.follow_state import FAILED_NAME, FollowState
 from tests.repository.conftest import Repository
 from tests.repository.faults import StallingProxy
 from tests.repository.samples import MIB
@@ -395,3 +400,53 @@ async def test_without_the_file_it_is_what_the_pod_was_made_with(
         sidecar.rollout.set()
         await sidecar.here(first)
         assert os.listdir(sidecar.rollout.directory / "..data") == []
+
+
+async def test_a_version_that_gets_its_place_while_it_is_given_up_counts_as_one_that_came(
+    repository: Repository,
+    first: PublishedVersion,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    second = await repository.published("2", weights=2000)
+    visible, given_up = root / second.digest.removeprefix("sha256:"), threading.Event()
+
+    def slow(directory: Path) -> None:
+        if visible.exists():
+            assert given_up.wait(SECONDS)
+        sync_directory(directory)
+
+    monkeypatch.setattr(sys.modules[fetch.__module__], "sync_directory", slow)
+    caplog.set_level(logging.INFO, "mmm_server.follow")
+    rollout = Rollout(tmp_path / "rollout")
+    rollout.want(second)
+    environment = {
+        "MMM_MODEL_ROOT": root,
+        "MMM_MODEL_VERSION": first.version,
+        "MMM_MODEL_DIGEST": first.digest,
+        "MMM_SOURCE_URI": repository.uri,
+        "MMM_ROLLOUT_DIR": rollout.directory,
+        "MMM_STATE_DIR": tmp_path / "state",
+    }
+    settings = FetchSettings.model_validate(environment)
+    following = asyncio.ensure_future(follow_wanted(settings, repository.storage))
+    try:
+        await until(visible.exists, following)
+        rollout.want(first)
+        await until(lambda: "another version is wanted" in caplog.messages, following)
+        given_up.set()
+        await until(lambda: FollowState(root).digests == [first.digest, second.digest], following)
+    finally:
+        given_up.set()
+        following.cancel()
+        await asyncio.wait([following])
+
+
+async def until(condition: Callable[[], object], work: "asyncio.Future[None]") -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert not work.done()
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)

@@ -13,6 +13,7 @@ has none: the pod serves, and must not become unready because of what happens he
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from mmm_repository import Progress, RepositoryError, StorageOptions
@@ -58,11 +59,12 @@ class Follower:
         if self._state.resumed:
             self._page.started = True
         while True:
-            work = asyncio.ensure_future(self._have(wanted))
+            sought, work = wanted, asyncio.ensure_future(self._have(wanted))
             try:
-                wanted = await self._next(wanted, work)
+                wanted = await self._next(sought, work)
             finally:
                 await _end(work)
+                self._note_if_there(sought)
 
     async def _next(self, wanted: WantedVersion, work: "asyncio.Future[None]") -> WantedVersion:
         """What is wanted as soon as it is something else; raises what the work raises."""
@@ -112,6 +114,14 @@ class Follower:
         self._state.arrived(wanted.digest)
         self._page.started = True
         return True
+
+    def _note_if_there(self, wanted: WantedVersion) -> None:
+        """Note a version that got its place although it was given up: one that is not noted is never removed."""
+        if self._settings.in_place or wanted.digest in self._state.digests:
+            return
+        with suppress(OSError, RepositoryError):
+            if slot_of(self._settings.root, wanted.digest).final.is_dir():
+                self._state.arrived(wanted.digest)
 
     async def _bring(self, wanted: WantedVersion) -> None:
         known = fields(version=wanted.version, digest=wanted.digest)
