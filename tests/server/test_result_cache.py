@@ -85,6 +85,21 @@ def test_in_memory_an_image_is_computed_once(start_fake: Start) -> None:
     assert server.metric("mmm_result_cache_total") == 2 + 3
 
 
+def test_a_refusal_names_the_image_of_the_request_whatever_is_remembered(start_fake: Start) -> None:
+    server = start_fake(MMM_RESULT_CACHE="memory").wait_ready()
+    embed(server, 1)
+    seen, new, bad = base64_of(jpeg(seed=1)), base64_of(jpeg(seed=2)), base64_of(b"no image")
+    for images, name in (
+        ([seen, new, bad], "Image 2: "),
+        ([seen, bad], "Image 1: "),
+        ([bad, seen, bad], "Image 0: "),
+        ([bad], ""),
+    ):
+        answer = httpx.post(f"{server.url}/v1/embed", json={"images": images}, timeout=30)
+        assert answer.status_code == 415
+        assert answer.json()["detail"].startswith(f"{name}The bytes are not an image")
+
+
 def test_replicas_share_a_redis(start_fake: Start, redis_server: RedisServer) -> None:
     one, other = (start_fake(**shared_with(redis_server)).wait_ready() for _ in range(2))
     first = embed(one, 1, 2)

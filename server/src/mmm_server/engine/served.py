@@ -44,6 +44,14 @@ class Vectors:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An image of a request, encoded, and what it is called in a refusal: nothing where it is the only one."""
+
+    encoded: bytes
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """What all versions of one process use."""
 
@@ -115,12 +123,16 @@ class Served:
         self._count_hits(len(known) - len(missing), len(missing))
         # What a version is examined by, it computes itself: others may have answered the same pictures better.
         results, metrics = None if ticket.trial else self._shared.results, self._shared.metrics
+        asked = _named(images)
         if results is None or not images:
-            rows, fresh = await self._compute(backend, ticket, images, missing)
+            rows, fresh = await self._compute(backend, ticket, asked, missing)
         else:
             keys = await image_keys(self._prefix(backend), images)
             found = await results.get(keys, backend.capabilities.dimensions)
-            unknown = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
+            unknown: dict[str, Asked] = {}
+            for key, image in zip(keys, asked, strict=True):
+                if key not in found:
+                    unknown.setdefault(key, image)  # of an image that comes twice, the first is named
             metrics.result_cache.labels("hit").inc(len(found))
             metrics.result_cache.labels("miss").inc(len(unknown))
             computed, fresh = await self._compute(backend, ticket, list(unknown.values()), missing)
@@ -136,7 +148,7 @@ class Served:
         )
 
     async def _compute(
-        self, backend: Backend, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str]
+        self, backend: Backend, ticket: Ticket, images: Sequence[Asked], texts: Sequence[str]
     ) -> tuple[Sequence[Vector], dict[str, Vector]]:
         """Admits, starts all the work and waits for it: the rows of the images, and the vectors of the texts."""
         if not images and not texts:
@@ -148,14 +160,14 @@ class Served:
             image_futures = [self._loop.create_future() for _ in images]
             text_futures = [self._loop.create_future() for _ in texts]
             self.admission.decoding += len(images) + bool(texts)
-            for encoded, future in zip(images, image_futures, strict=True):
-                decoding.decode_image(backend, ticket, encoded, future)
+            for image, future in zip(images, image_futures, strict=True):
+                decoding.decode_image(backend, ticket, image.encoded, future)
             if texts:
                 decoding.prepare_texts(backend, ticket, texts, text_futures)
             try:
                 rows = await asyncio.gather(*image_futures, *text_futures)
             except Refused as refused:
-                raise _blame(refused, image_futures) from None
+                raise _blame(refused, image_futures, images) from None
         finally:
             self.admission.release(place)
         return rows[: len(images)], dict(zip(texts, rows[len(images) :], strict=True))
@@ -282,11 +294,16 @@ def _fail(futures: Sequence[asyncio.Future[Vector]], failure: Exception) -> None
             )
 
 
-def _blame(refused: Refused, images: Sequence[asyncio.Future[Vector]]) -> Refused:
+def _named(images: Sequence[bytes]) -> list[Asked]:
+    several = len(images) > 1
+    return [Asked(image, f"Image {position}" if several else "") for position, image in enumerate(images)]
+
+
+def _blame(refused: Refused, futures: Sequence[asyncio.Future[Vector]], images: Sequence[Asked]) -> Refused:
     """The refusal, naming the image among several that caused it."""
-    for position, future in enumerate(images):
-        if len(images) > 1 and future.done() and not future.cancelled() and future.exception() is refused:
-            return refused.about(f"Image {position}")
+    for future, image in zip(futures, images, strict=True):
+        if image.name and future.done() and not future.cancelled() and future.exception() is refused:
+            return refused.about(image.name)
     return refused
 
 
