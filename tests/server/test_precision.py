@@ -1,11 +1,15 @@
 """Every number format answers what the reference answers in float32, within what the format can say."""
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import CLIPModel
 
+from mmm_server.backends import clip, devices
 from mmm_server.backends.base import Device, Kind, Wishes
 from mmm_server.backends.clip import LEAST_COSINE, load
 from mmm_server.backends.devices import WORTH_REDUCING, choose_dtype
@@ -86,6 +90,27 @@ def test_a_format_that_answers_something_else_is_refused(tmp_path: Path) -> None
     directory = write_clip(tmp_path / "clip", amplify=40.0)  # sums far beyond what sixteen bits resolve
     with pytest.raises(ModelLoadFailed, match="the answers differ from float32"):
         load(directory, "CLIPModel", Wishes(dtype="bfloat16"))
+
+
+def test_a_model_that_must_be_loaded_again_is_let_go_of_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = write_clip(tmp_path / "clip", amplify=8.0)
+    monkeypatch.setattr(clip, "LEAST_COSINE", 0.9999)  # what sixteen bits cannot keep
+    monkeypatch.setattr(devices, "WORTH_REDUCING", 0)
+    monkeypatch.setattr(devices, "_cpu_flags", lambda: devices.BFLOAT16_FLAGS)
+    loaded: list[weakref.ref[Any]] = []
+    there: list[int] = []
+    from_pretrained: Any = CLIPModel.from_pretrained
+
+    def counted(*args: Any, **options: Any) -> Any:
+        there.append(sum(one() is not None for one in loaded))
+        model, report = from_pretrained(*args, **options)
+        loaded.append(weakref.ref(model))
+        return model, report
+
+    monkeypatch.setattr(CLIPModel, "from_pretrained", counted)
+    backend = load(directory, "CLIPModel", Wishes())
+    assert backend.device.dtype == "float32"
+    assert there == [0, 0], "before the first model, and before the second"
 
 
 def test_the_preparation_of_pixels_is_folded_into_the_model(model: tuple[Path, str]) -> None:

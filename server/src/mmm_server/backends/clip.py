@@ -18,6 +18,7 @@ from PIL import Image
 
 from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
 from mmm_server.backends.devices import DTYPES, best_threads, choose_device, choose_dtype
+from mmm_server.backends.memory import release_memory
 from mmm_server.backends.patches import FoldedEmbeddings, can_fold
 from mmm_server.backends.pixels import samples
 from mmm_server.backends.preparation import ImagePreparation, TextPreparation, reference_pixels
@@ -53,14 +54,26 @@ def load(directory: Path, architecture: str, wishes: Wishes) -> "DualEncoder":
     """The model on its device, ready to compute; a Fatal error in words if it cannot be loaded."""
     device = choose_device(wishes)
     try:
-        encoder = _load(directory, architecture, wishes, device)
+        encoder, cosine = _load(directory, architecture, wishes, device)
+        reduced = encoder.device.dtype not in ("float32", "int8")
+        if wishes.dtype == "auto" and reduced and not cosine >= LEAST_COSINE:
+            known = fields(dtype=encoder.device.dtype, cosine=cosine)
+            log.warning("the answers differ too much: float32 is used", extra=known)
+            del encoder
+            release_memory()  # the room was counted for one model, beside the one that serves
+            encoder, cosine = _load(directory, architecture, replace(wishes, dtype="float32"), device)
     except (torch.OutOfMemoryError, DeviceOutOfMemory, MemoryError):
         raise OutOfMemory(f"The memory of the {device.kind} device does not hold the model.") from None
-    return encoder
+    if cosine >= LEAST_COSINE:
+        return encoder
+    raise ModelLoadFailed(
+        f"In {encoder.device.dtype} the answers differ from float32 (cosine {cosine:.3f}, at least {LEAST_COSINE} is"
+        " needed): use the dtype auto and no quantization."
+    )
 
 
-def _load(directory: Path, architecture: str, wishes: Wishes, device: Device) -> "DualEncoder":
-    """Loads in full precision, reduces as wished, and serves it only if the answers still agree."""
+def _load(directory: Path, architecture: str, wishes: Wishes, device: Device) -> tuple["DualEncoder", float]:
+    """Loads in full precision and reduces as wished: the model, and how far its answers still agree."""
     processor, tokenizer = load_processors(directory)
     model = load_weights(directory, architecture, torch.float32)
     texts = TextPreparation(tokenizer, _buckets(model, architecture, wishes.max_text_tokens))
@@ -80,16 +93,8 @@ def _load(directory: Path, architecture: str, wishes: Wishes, device: Device) ->
         log.error("the first batch failed", exc_info=True)
         raise WarmUpFailed(f"The {architecture} cannot compute on this device; the server's log says why.") from None
     log.info("compute threads", extra=fields(threads=threads, usable=wishes.threads))
-    if cosine >= LEAST_COSINE:
-        encoder.device = replace(reported, cosine=round(cosine, 6))
-        return encoder
-    if wishes.dtype == "auto" and dtype != "float32" and wishes.quantization == "none":
-        log.warning("the answers differ too much: float32 is used", extra=fields(dtype=dtype, cosine=cosine))
-        return _load(directory, architecture, replace(wishes, dtype="float32"), device)
-    raise ModelLoadFailed(
-        f"In {reported.dtype} the answers differ from float32 (cosine {cosine:.3f}, at least {LEAST_COSINE} is needed):"
-        " use the dtype auto and no quantization."
-    )
+    encoder.device = replace(reported, cosine=round(cosine, 6))
+    return encoder, cosine
 
 
 class DualEncoder:
