@@ -115,6 +115,11 @@ def test_real_models_swap_as_well(tmp_path: Path) -> None:
             site.want(name)
             wait_served(server, name)
             assert all(same(*pair) for pair in zip(vectors(server), known, strict=True))
+        chosen = [line for line in server.log_lines if line["message"] == "compute threads"]
+        assert len(chosen) > 1
+        later = [False] * (len(chosen) - 1)
+        assert [line["measured"] for line in chosen] == [True, *later], "only where nothing else computes"
+        assert len({line["threads"] for line in chosen}) == 1
 
 
 async def use(server: ServerProcess, site: Site, over: asyncio.Event, wrong: list[str], counts: dict[str, int]) -> None:

@@ -10,9 +10,9 @@ import torch
 from transformers import CLIPModel
 
 from mmm_server.backends import clip, devices
-from mmm_server.backends.base import Device, Kind, Wishes
+from mmm_server.backends.base import Device, Kind, Threads, Wishes
 from mmm_server.backends.clip import LEAST_COSINE, load
-from mmm_server.backends.devices import WORTH_REDUCING, choose_dtype
+from mmm_server.backends.devices import WORTH_REDUCING, choose_dtype, threads_for
 from mmm_server.backends.patches import FoldedEmbeddings
 from mmm_server.backends.pixels import samples
 from mmm_server.backends.quantize import Int8Linear, quantize_linears
@@ -111,6 +111,32 @@ def test_a_model_that_must_be_loaded_again_is_let_go_of_first(tmp_path: Path, mo
     backend = load(directory, "CLIPModel", Wishes())
     assert backend.device.dtype == "float32"
     assert there == [0, 0], "before the first model, and before the second"
+
+
+@pytest.mark.parametrize(
+    ("beside", "parameters", "measured"),
+    [
+        (Threads(1, 100), 100, False),
+        (Threads(1, 100), 10, False),
+        (Threads(1, 100), 199, False),
+        (Threads(1, 100), 200, True),
+        (Threads(2, 100), 100, False),
+        (Threads(2, 100), 1000, False),
+        (Threads(2, 100), 51, False),
+        (Threads(2, 100), 50, True),
+        (None, 100, True),
+    ],
+)
+def test_beside_a_model_that_serves_threads_are_not_measured_but_taken_over(
+    beside: Threads | None, parameters: int, measured: bool
+) -> None:
+    passes: list[int] = []
+    found = threads_for(lambda: passes.append(torch.get_num_threads()), parameters, 2, beside)
+    assert (found is not beside) == measured
+    assert (len(passes) > 1) == measured
+    assert torch.get_num_threads() == found.count
+    if not measured:
+        assert passes == [found.count]
 
 
 def test_the_preparation_of_pixels_is_folded_into_the_model(model: tuple[Path, str]) -> None:

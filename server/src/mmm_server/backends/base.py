@@ -42,6 +42,14 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
+class Threads:
+    """How many compute threads a model of so many parameters was found to be fastest with."""
+
+    count: int
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a loaded model can do."""
 
@@ -83,6 +91,7 @@ class Wishes:
     exact: bool = False
     require_accelerator: bool = False
     threads: int = 1
+    threads_beside: Threads | None = None  # of the model that serves while this one is loaded
     max_batch_size: int | None = None
     max_text_tokens: int | None = None
 
@@ -92,6 +101,8 @@ class Backend(Protocol):
 
     capabilities: Capabilities
     device: Device
+    threads: Threads | None
+    """What was found, if possible while nothing else computed; None where there is nothing to choose."""
 
     def prepare_image(self, picture: Image) -> Prepared:
         """The item for a decoded picture in RGB."""

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
-from mmm_server.backends.devices import DTYPES, best_threads, choose_device, choose_dtype
+from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Threads, Wishes
+from mmm_server.backends.devices import DTYPES, choose_device, choose_dtype, threads_for
 from mmm_server.backends.memory import release_memory
 from mmm_server.backends.patches import FoldedEmbeddings, can_fold
 from mmm_server.backends.pixels import samples
@@ -85,14 +85,17 @@ def _load(directory: Path, architecture: str, wishes: Wishes, device: Device) ->
     reported = replace(device, dtype="int8" if wishes.quantization == "int8" else dtype)
     encoder = DualEncoder(Parts(architecture, model, images, texts, reported), DTYPES[dtype], wishes)
     try:
-        threads = best_threads(lambda: encoder.launch([encoder.examples()[0]] * BATCH_ON_CPU)(), wishes.threads)
+        batch = [encoder.examples()[0]] * BATCH_ON_CPU
+        threads = threads_for(lambda: encoder.launch(batch)(), parameters, wishes.threads, wishes.threads_beside)
         cosine = encoder.agreement(reference)
     except DeviceOutOfMemory:
         raise
     except Exception:
         log.error("the first batch failed", exc_info=True)
         raise WarmUpFailed(f"The {architecture} cannot compute on this device; the server's log says why.") from None
-    log.info("compute threads", extra=fields(threads=threads, usable=wishes.threads))
+    measured = threads is not wishes.threads_beside
+    log.info("compute threads", extra=fields(threads=threads.count, usable=wishes.threads, measured=measured))
+    encoder.threads = threads
     encoder.device = replace(reported, cosine=round(cosine, 6))
     return encoder, cosine
 
@@ -108,6 +111,7 @@ class DualEncoder:
         self._scale = math.exp(self._model.logit_scale.item())
         self._bias = self._model.logit_bias.item() if self._sigmoid else 0.0
         self.device = parts.device
+        self.threads: Threads | None = None
         plan, compiles = self._images.plan, wishes.compile != "none"
         default = BATCH_ON_CPU if parts.device.kind == "cpu" else BATCH_ON_CUDA
         self.capabilities = Capabilities(

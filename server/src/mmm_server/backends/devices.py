@@ -5,12 +5,13 @@ from collections.abc import Callable
 
 import torch
 
-from mmm_server.backends.base import Device, Wishes
+from mmm_server.backends.base import Device, Threads, Wishes
 from mmm_server.errors import AcceleratorUnavailable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 WORTH_COMPARING_SECONDS = 0.05  # for a batch: larger models are faster with every thread, decoding is nothing to them
 WORTH_THE_THREADS = 1.2  # the speed-up below which a single thread is the better neighbour
+OTHER_SIZE = 2  # times the parameters: versions of one model differ by less
 BFLOAT16_SINCE = (8, 0)  # compute capability of Ampere
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # of x86 and of Arm, as the kernel names them
 WORTH_REDUCING = 10_000_000  # parameters below which half the bytes gain nothing on a processor
@@ -38,13 +39,33 @@ def choose_dtype(wished: str, device: Device, parameters: int) -> str:
     return "float32"
 
 
-def best_threads(compute: Callable[[], object], usable: int) -> int:
-    """The number of threads with which `compute` is fastest, now in force: all usable ones, or a single one.
+def threads_for(compute: Callable[[], object], parameters: int, usable: int, beside: Threads | None) -> Threads:
+    """The number of threads with which `compute` is fastest, now in force in the calling thread.
 
-    Small models lose more by waking threads than they gain, and leave the other processors to decoding.
+    Beside a model that serves it cannot be measured: who waits for processors seems to gain nothing by more of them.
+    What was found for the one that serves holds for the other too, unless they are of different sizes.
     """
     if torch.get_num_interop_threads() != 1:
         torch.set_num_interop_threads(1)
+    if beside is None or not _holds(beside, parameters):
+        return Threads(_best_threads(compute, usable), parameters)
+    torch.set_num_threads(beside.count)
+    compute()
+    return beside
+
+
+def _holds(found: Threads, parameters: int) -> bool:
+    """Whether what was found for a model holds for one of so many parameters: the larger, the more threads gain."""
+    if found.count == 1:
+        return parameters < OTHER_SIZE * found.parameters
+    return OTHER_SIZE * parameters > found.parameters
+
+
+def _best_threads(compute: Callable[[], object], usable: int) -> int:
+    """All usable threads or a single one, whichever is faster.
+
+    Small models lose more by waking threads than they gain, and leave the other processors to decoding.
+    """
     torch.set_num_threads(usable)
     compute()  # the first pass allocates
     seconds = _fastest(compute)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Wishes
+from mmm_server.backends.base import Capabilities, Device, Kind, Matrix, Prepared, Result, Threads, Wishes
 from mmm_server.backends.directory import is_object, read_object
 from mmm_server.errors import AcceleratorUnavailable, DeviceOutOfMemory, ModelLoadFailed, Unprocessable
 from mmm_server.tasks import Task
@@ -78,6 +78,7 @@ class FakeBackend:
         )
         self._device = ThreadPoolExecutor(1, "device") if faults.overlaps else None
         self.device = Device(kind="cpu", name="fake", dtype="float32")
+        self.threads: Threads | None = None
         LOADED.add(self)
         self._faults = faults
 

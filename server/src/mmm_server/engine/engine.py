@@ -211,7 +211,8 @@ class Engine:
 
     def begin(self, version: Version) -> Served:
         """Another version, which begins to load beside the one that serves."""
-        served = Served(version, Lifecycle(), self._shared)
+        serving = self._served.backend
+        served = Served(version, Lifecycle(), self._shared, serving.threads if serving else None)
         served.begin()
         return served
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from mmm_server.backends.base import Backend, Wishes
+from mmm_server.backends.base import Backend, Threads, Wishes
 from mmm_server.backends.directory import inspect_directory
 from mmm_server.backends.registry import find_loader
 from mmm_server.engine.batching import BatchLimits
@@ -14,8 +14,11 @@ from mmm_server.tasks import Task, name_all
 log = logging.getLogger(__name__)
 
 
-def load_backend(settings: Settings, version: Version, threads: int) -> Backend:
-    """The version on its device, as the settings want it; a Fatal error with a reason if that is impossible."""
+def load_backend(settings: Settings, version: Version, threads: int, beside: Threads | None = None) -> Backend:
+    """The version on its device, as the settings want it; a Fatal error with a reason if that is impossible.
+
+    `threads` may be used; `beside` is what was found best for the version that serves meanwhile.
+    """
     directory = settings.path_of(version.digest)
     architectures = inspect_directory(directory, version.digest)
     wishes = Wishes(
@@ -27,6 +30,7 @@ def load_backend(settings: Settings, version: Version, threads: int) -> Backend:
         max_batch_size=settings.max_batch_size,
         require_accelerator=settings.require_accelerator,
         threads=threads,
+        threads_beside=beside,
         max_text_tokens=settings.max_text_tokens,
     )
     try:

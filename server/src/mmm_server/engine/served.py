@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mmm_server.backends.base import Backend, Kind, Matrix, Vector
+from mmm_server.backends.base import Backend, Kind, Matrix, Threads, Vector
 from mmm_server.engine.admission import Admission
 from mmm_server.engine.batching import BatchLimits
 from mmm_server.engine.cache import Results, VectorCache, image_keys
@@ -66,7 +66,7 @@ class Shared:
 class Served:
     """One model version on the device. Its methods belong to the event loop on which it was begun."""
 
-    def __init__(self, version: Version, lifecycle: Lifecycle, shared: Shared) -> None:
+    def __init__(self, version: Version, lifecycle: Lifecycle, shared: Shared, beside: Threads | None = None) -> None:
         settings = shared.settings
         self.version = version
         self.lifecycle = lifecycle
@@ -80,6 +80,7 @@ class Served:
         self.admission = Admission(settings.max_queue_items, settings.max_queue_seconds, settings.decode_threads)
         self.worker = InferenceThread(self._links(), lifecycle)
         self._shared = shared
+        self._beside = beside
         self._texts = VectorCache(max_items=settings.text_cache_items)
         self._background: set[asyncio.Task[None]] = set()
         self._born = time.monotonic()
@@ -196,7 +197,7 @@ class Served:
 
     def _links(self) -> Links:
         return Links(
-            load=lambda: load_backend(self._shared.settings, self.version, self._shared.threads),
+            load=lambda: load_backend(self._shared.settings, self.version, self._shared.threads, self._beside),
             limits=lambda backend: batch_limits(self._shared.settings, backend),
             on_loaded=self._on_loaded,
             on_warm=self._on_warm,
