@@ -72,6 +72,8 @@ def _lying() -> Iterator[Case]:
         tensor = {"name": "text", "datatype": "BYTES", "shape": shape, "data": ["a", "b"]}
         body = json.dumps({"inputs": [tensor]}).encode()
         yield Case(f"OIP shape {shape!r:.40}", body, JSON, ALLOWED, INFER)
+    words = {"name": "image", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": ["a" * 100_000, *[""] * 1000]}
+    yield Case("OIP pixels that are words", json.dumps({"inputs": [words]}).encode(), JSON, refused, INFER)
     for length in ("0", "-1", "99999999", "1e3", "x", "9" * 40):
         yield Case(f"OIP head of {length:.12}", b"{}", JSON, refused, INFER, ((LENGTH, length),))
     strange: list[object] = [[1, 2, 3], [[1], [2]], [2**63], [-1], [[]], [[[1]]]]

@@ -1,12 +1,14 @@
 """Tensors of the inference protocol become the pictures and texts that they hold."""
 
 import struct
+import tracemalloc
 from contextlib import suppress
 from io import BytesIO
 from math import prod
 
 import numpy as np
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -43,6 +45,31 @@ def test_binary_and_json_pixels_are_the_same_pictures(shape: tuple[int, int], co
     flat = Tensor("image", "UINT8", pixels.shape, pixels.reshape(-1).tolist(), None)
     nested = Tensor("image", "UINT8", pixels.shape, pixels.tolist(), None)
     assert images_of(binary, LIMITS) == images_of(flat, LIMITS) == images_of(nested, LIMITS)
+
+
+def test_pixels_of_json_cost_what_they_are_and_not_what_the_longest_would() -> None:
+    values = ["a" * 50_000, *[""] * 1000]
+    tensor = Tensor("image", "UINT8", (1, 1, 1, 3), values, None)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Invalid, match="whole numbers"):
+            images_of(tensor, LIMITS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 * sum(map(len, values))
+
+
+@pytest.mark.parametrize("value", ["7", 7.0, True, None, {}, 256, -1, 2**64 - 1])
+def test_a_pixel_is_a_whole_number_of_one_byte(value: object) -> None:
+    with pytest.raises(Invalid, match="whole numbers from 0 to 255"):
+        images_of(Tensor("image", "UINT8", (1, 1, 1, 3), [1, value, 3], None), LIMITS)
+
+
+@pytest.mark.parametrize("values", [[1, 2], [[1, 2, 3]], [[[[1, 2], [3]]]], [[1], 2, 3], [[]]])
+def test_pixels_must_fill_their_shape(values: list[object]) -> None:
+    with pytest.raises(Invalid, match="does not fill its shape"):
+        images_of(Tensor("image", "UINT8", (1, 1, 1, 3), values, None), LIMITS)
 
 
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=8))
