@@ -256,6 +256,26 @@ def test_a_model_that_only_classifies_offers_probabilities_alone(start_fake: Sta
         assert_error(client.post(INFER, content=asked), 422, "TextEmbedding is not offered")
 
 
+@pytest.mark.parametrize(
+    ("task", "embeds", "lacking"),
+    [("ImageEmbedding", "image_embeds", "TextEmbedding"), ("TextEmbedding", "text_embeds", "ImageEmbedding")],
+)
+def test_a_model_that_classifies_and_embeds_one_kind_gives_all_that_it_offers(
+    start_fake: Start, task: str, embeds: str, lacking: str
+) -> None:
+    server = start_fake(MMM_MODEL_TASKS=f"{task},ZeroShotImageClassification", MMM_MODEL_NAME="fake").wait_ready()
+    inputs = (image(), text_input("a", "b"))
+    with httpx.Client(base_url=server.url) as client:
+        offered = [one["name"] for one in client.get("/v2/models/fake").json()["outputs"]]
+        assert offered == [embeds, "probabilities"]
+        answer = client.post(INFER, content=request_of(*inputs)).json()
+        assert [one["name"] for one in answer["outputs"]] == offered
+        alone = client.post(INFER, content=request_of(*inputs, outputs=[{"name": "probabilities"}])).json()
+        assert alone["outputs"][0]["data"] == pytest.approx(answer["outputs"][1]["data"])
+        every = [{"name": name} for name in ("image_embeds", "text_embeds", "probabilities")]
+        assert_error(client.post(INFER, content=request_of(*inputs, outputs=every)), 422, f"{lacking} is not offered")
+
+
 def test_the_metrics_name_routes_and_not_models(client: httpx.Client, server: ServerProcess) -> None:
     client.get("/v2/models/find-me")
     text = httpx.get(f"{server.operations_url}/metrics").text

@@ -150,13 +150,11 @@ class Engine:
         served, _ = self._open_for(ticket)
         served.admission.check_wait(ticket.deadline - time.monotonic())
 
-    async def embed(self, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str]) -> Vectors:
-        """The vectors of images and texts."""
-        served, _ = self._open_for(
-            ticket,
-            *([Task.IMAGE_EMBEDDING] if images else []),
-            *([Task.TEXT_EMBEDDING] if texts else []),
-        )
+    async def embed(
+        self, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str], tasks: Sequence[Task] | None = None
+    ) -> Vectors:
+        """The vectors of images and texts; `tasks` are what they are for if it is not to give them away."""
+        served, _ = self._open_for(ticket, *(_embedding(images, texts) if tasks is None else tasks))
         self.limits.check_items(len(images), len(texts))
         return await served.answer(ticket, images, texts)
 
@@ -264,6 +262,11 @@ def _first(settings: Settings) -> tuple[Version, Swap | None]:
     except BrokenWanted:
         wanted = remembered.served  # what makes no sense changes nothing
     return first_version(own, wanted, remembered, lambda version: settings.path_of(version.digest).is_dir())
+
+
+def _embedding(images: Sequence[bytes], texts: Sequence[str]) -> list[Task]:
+    """The tasks of whoever gets the vectors of images and texts."""
+    return [*([Task.IMAGE_EMBEDDING] if images else []), *([Task.TEXT_EMBEDDING] if texts else [])]
 
 
 def _on_decoded(decoded: Decoded) -> None:

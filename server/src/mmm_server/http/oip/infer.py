@@ -1,7 +1,7 @@
 """POST …/infer: reading a message, computing what it wants, and writing tensors."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import orjson
@@ -10,7 +10,6 @@ from starlette.types import Scope
 from mmm_server.backends.base import Matrix
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.ticket import Ticket
-from mmm_server.errors import TaskNotOffered
 from mmm_server.http.compression import LARGE, compressed
 from mmm_server.http.exchange import header_of
 from mmm_server.http.oip.call import IMAGE_EMBEDS, OUTPUTS, PROBABILITIES, TEXT_EMBEDS, InferenceCall, read_call
@@ -18,7 +17,7 @@ from mmm_server.http.oip.message import HEADER_LENGTH, parse_message
 from mmm_server.http.oip.metadata import check_served
 from mmm_server.http.reply import JSON, Reply
 from mmm_server.http.strict_json import JsonLimits
-from mmm_server.tasks import Task, name_all
+from mmm_server.tasks import Task
 
 BINARY = (b"content-type", b"application/octet-stream")
 
@@ -46,13 +45,12 @@ class Infer:
 
     async def respond(self, ticket: Ticket, call: InferenceCall) -> Outputs:
         """The wanted outputs, each computed once."""
-        engine, names, offered = self._engine, {wanted.name for wanted in call.outputs}, _offered(ticket)
-        _check_offered(offered, names)
-        if names == {PROBABILITIES} and not _embeds(offered):
+        engine, names = self._engine, {wanted.name for wanted in call.outputs}
+        if names == {PROBABILITIES} and not _embeds(_offered(ticket)):
             return {PROBABILITIES: await engine.classify(ticket, call.images, call.texts)}
         images = call.images if names & {IMAGE_EMBEDS, PROBABILITIES} else []
         texts = call.texts if names & {TEXT_EMBEDS, PROBABILITIES} else []
-        vectors = await engine.embed(ticket, images, texts)
+        vectors = await engine.embed(ticket, images, texts, _needed(names))
         found = {IMAGE_EMBEDS: vectors.images, TEXT_EMBEDS: vectors.texts}
         if PROBABILITIES in names:
             found[PROBABILITIES] = engine.compare(ticket, vectors)
@@ -77,11 +75,9 @@ def _offered(ticket: Ticket) -> tuple[Task, ...]:
     return () if ticket.served is None else ticket.served.tasks
 
 
-def _check_offered(offered: tuple[Task, ...], names: set[str]) -> None:
-    needed = tuple(task for name, (_, task) in OUTPUTS.items() if name in names)
-    missing = tuple(task for task in needed if task not in offered)
-    if missing:
-        raise TaskNotOffered(f"{name_all(missing)} is not offered here; this model offers {name_all(offered)}.")
+def _needed(names: Collection[str]) -> list[Task]:
+    """What must be on offer for these outputs: probabilities need no task that gives away their vectors."""
+    return [task for name, (_, task) in OUTPUTS.items() if name in names]
 
 
 def _embeds(offered: Sequence[Task]) -> bool:
