@@ -121,6 +121,14 @@ def test_bad_json_is_refused(clip: httpx.Client, name: str) -> None:
     assert_problem(answer, status, "malformed" if status == 400 else "unprocessable")
 
 
+@pytest.mark.parametrize("path", ["/predict", "/v1/embed", "/v1/similarity"])
+def test_texts_are_counted_before_a_template_is_put_around_each(clip: httpx.Client, path: str) -> None:
+    texts = ["a"] * 9990
+    answer = clip.post(path, json={"images": [IMAGE], "texts": texts, "template": "no slot"})
+    assert_problem(answer, 422, "unprocessable")
+    assert answer.json()["detail"].startswith(f"The request holds {len(texts)} ")
+
+
 @pytest.mark.parametrize(
     "labels", [[], ["a"] * 257, [str(index) for index in range(257)], ["a", "a"], [""], ["a", " "]]
 )

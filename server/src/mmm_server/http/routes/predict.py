@@ -86,6 +86,7 @@ async def embed(engine: Engine, ticket: Ticket, payload: Payload) -> dict[str, o
     """One vector of length one per image and per text."""
     if not payload.images and not payload.texts:
         raise Unprocessable("At least one image or text is needed.")
+    engine.limits.check_items(len(payload.images), len(payload.texts))  # before each gets the template around it
     vectors = await engine.embed(ticket, payload.images, payload.prompts())
     embeddings = [
         {"type": kind, "index": index, "embedding": row}
@@ -99,5 +100,6 @@ async def similarity(engine: Engine, ticket: Ticket, payload: Payload) -> dict[s
     """The cosine of every image with every text, images × texts."""
     if not payload.images or not payload.texts:
         raise Unprocessable("At least one image and one text are needed.")
+    engine.limits.check_items(len(payload.images), len(payload.texts))  # before each gets the template around it
     vectors = await engine.embed(ticket, payload.images, payload.prompts())
     return {"similarities": (vectors.images @ vectors.texts.T).clip(-1.0, 1.0)}
