@@ -1,6 +1,7 @@
 """Inflating with a bound, and what Accept-Encoding asks for."""
 
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,6 +42,19 @@ def test_a_body_that_is_cut_off_is_malformed(encoding: str, body: bytes, cut: in
 def test_bytes_that_are_no_stream_never_raise_anything_else(encoding: str, body: bytes) -> None:
     with suppress(Malformed, TooLarge):
         inflate(body, encoding, 1000)
+
+
+@pytest.mark.parametrize("encoding", COMPRESS)
+def test_an_inflated_body_is_in_memory_once(encoding: str) -> None:
+    size = 100 * STEP
+    sent = COMPRESS[encoding](bytes(size))
+    tracemalloc.start()
+    try:
+        assert len(inflate(sent, encoding, size)) == size
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * size
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,17 @@
 """Reading bodies with bounds: how long one may be, how slowly it may come, and how many bytes are held for all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from starlette.types import Receive, Scope
 
-from mmm_server.errors import ClientGone, Overloaded, SlowClient, TooLarge
+from mmm_server.errors import ClientGone, DeadlinePassed, Overloaded, SlowClient, TooLarge
+from mmm_server.http.compression import inflated
 from mmm_server.http.exchange import header_of
 from mmm_server.limits import Limits
+
+INFLATING = 2  # bodies at once: what one of them grows to is known, and counted, when it has grown
 
 
 class BodyReader:
@@ -19,6 +22,7 @@ class BodyReader:
         self._max_held = limits.inflight_bytes
         self._stall_seconds = limits.body_stall_seconds
         self._held = 0
+        self._turns = asyncio.Semaphore(INFLATING)
 
     @asynccontextmanager
     async def body(self, scope: Scope, receive: Receive, seconds: float) -> AsyncIterator[bytes]:
@@ -35,15 +39,35 @@ class BodyReader:
         finally:
             self._held -= reading.size
 
-    @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Counts what was made of a body, such as its inflated form, as held until the block ends."""
-        self._held += size
+    def content(self, sent: bytes, encoding: str | None, seconds: float) -> AbstractAsyncContextManager[bytes]:
+        """What was sent, without its compression, which is counted as held beside it until the block ends.
+
+        Malformed, TooLarge or Overloaded as for any body; DeadlinePassed if its turn does not come within `seconds`.
+        """
+        return nullcontext(sent) if encoding is None else self._inflated(sent, encoding, seconds)
+
+    @asynccontextmanager
+    async def _inflated(self, sent: bytes, encoding: str, seconds: float) -> AsyncIterator[bytes]:
+        async with self._turn(seconds):
+            body = await inflated(sent, encoding, self._max_bytes)
+            self._held += len(body)  # before the next one grows
         try:
             self._check_held()
+            yield body
+        finally:
+            self._held -= len(body)
+
+    @asynccontextmanager
+    async def _turn(self, seconds: float) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise DeadlinePassed("The deadline passed before the body was inflated.") from None
+        try:
             yield
         finally:
-            self._held -= size
+            self._turns.release()
 
     def _check_declared(self, scope: Scope) -> None:
         declared = header_of(scope, b"content-length")

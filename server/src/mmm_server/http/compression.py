@@ -8,6 +8,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 
 from starlette.types import Scope
 
@@ -41,17 +42,15 @@ async def inflated(body: bytes, encoding: str, max_bytes: int) -> bytes:
 
 def inflate(body: bytes, encoding: str, max_bytes: int) -> bytes:
     """The body without its compression; TooLarge as soon as it gets too long, Malformed if it is damaged."""
-    pieces: list[bytes] = []
-    length = 0
+    whole = BytesIO()  # gives its bytes away at the end, where pieces would have to be copied
     try:
         for piece in _inflated_pieces(body, encoding):
-            pieces.append(piece)
-            length += len(piece)
-            if length > max_bytes:
+            whole.write(piece)
+            if whole.tell() > max_bytes:
                 raise TooLarge(f"The body is longer than {max_bytes} bytes once it is inflated.")
     except zlib.error:
         raise Malformed("The body is not compressed as its Content-Encoding says.") from None
-    return b"".join(pieces)
+    return whole.getvalue()
 
 
 def _inflated_pieces(body: bytes, encoding: str) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from mmm_server.engine.engine import Engine
 from mmm_server.engine.ticket import Ticket
 from mmm_server.http.bodies import BodyReader
-from mmm_server.http.compression import inflated, request_encoding
+from mmm_server.http.compression import request_encoding
 from mmm_server.http.exchange import exchange_of, send_whole, timeout_of, unless_gone
 from mmm_server.http.mirror import Mirror
 from mmm_server.http.reply import Reply
@@ -97,12 +97,13 @@ class HotRoute(Generic[Call, Answer]):
         handler.check_head(scope, ticket)
         encoding = request_encoding(scope, inflates=handler.inflates)
         engine.check_open(ticket)
-        async with bodies.body(scope, receive, ticket.deadline - time.monotonic()) as sent:
-            body = sent if encoding is None else await inflated(sent, encoding, engine.limits.body_bytes)
-            with bodies.holding(0 if encoding is None else len(body)):
-                call = await handler.read(scope, ticket, body)
-                ticket.note("read", time.monotonic() - exchange_of(scope).started)
-                answer = await unless_gone(receive, handler.respond(ticket, call))
+        async with (
+            bodies.body(scope, receive, ticket.deadline - time.monotonic()) as sent,
+            bodies.content(sent, encoding, ticket.deadline - time.monotonic()) as body,
+        ):
+            call = await handler.read(scope, ticket, body)
+            ticket.note("read", time.monotonic() - exchange_of(scope).started)
+            answer = await unless_gone(receive, handler.respond(ticket, call))
         finishing = time.monotonic()
         reply = await handler.finish(scope, ticket, call, answer)
         ticket.note("finish", time.monotonic() - finishing)
