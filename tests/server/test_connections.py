@@ -245,6 +245,15 @@ def test_a_broken_message_behind_a_good_one_ends_the_connection(start_fake: Star
     assert server.wait_exit(10) == 0
 
 
+def test_what_follows_the_last_request_is_no_fault_of_it_whatever_protocol_it_asks_for(start_fake: Start) -> None:
+    server = start_fake().wait_ready()
+    last = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, close\r\nUpgrade: h2c\r\n\r\n"
+    with connect(server) as connection:
+        connection.sendall(last + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert rest_of(connection).count(b"HTTP/1.1 200") == 1
+    assert refused(server, "malformed") == 0
+
+
 def test_an_old_connection_is_given_back_with_an_answer(start_fake: Start) -> None:
     server = start_fake(MMM_CONNECTION_SECONDS="0.5").wait_ready()
     with httpx.Client(base_url=server.url) as client:

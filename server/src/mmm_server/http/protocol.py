@@ -141,6 +141,7 @@ class GuardedProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version().encode()
         head = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
         self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does with the first one
         self._upgrading = False
         self._enter(HEAD)
         self._feed(b"".join([*head, *(b"%b: %b\r\n" % field for field in fields), b"\r\n", rest]))
