@@ -46,6 +46,12 @@ def refused(server: ServerProcess, reason: str) -> float:
     return next((float(line.removeprefix(start)) for line in text.splitlines() if line.startswith(start)), 0.0)
 
 
+def answers(server: ServerProcess) -> list[str]:
+    """The status codes of inference requests that are over."""
+    text = httpx.get(f"{server.operations_url}/metrics").text
+    return re.findall(r'mmm_requests_total\{code="(.+)",route="/v1/embed"\}', text)
+
+
 async def test_many_slow_clients_take_nothing_from_the_others(start_fake: Start) -> None:
     server = start_fake(MMM_HEAD_TIMEOUT_SECONDS=4).wait_ready()
     port = server.ports()[0]
@@ -114,8 +120,7 @@ def test_a_refused_client_that_waits_to_be_told_to_go_on_is_no_fault_of_the_serv
     with connect(server) as connection:
         connection.sendall(BROKEN.replace(HEAD, HEAD + b"Expect: 100-continue\r\n"))
         assert rest_of(connection)[9:12] == b"400"
-    metrics = httpx.get(f"{server.operations_url}/metrics").text
-    assert re.findall(r'mmm_requests_total\{code="(.+)",route="/v1/embed"\}', metrics) in ([], ["499"])
+    assert answers(server) in ([], ["499"])
     assert not [line for line in server.log_lines if line["level"] == "ERROR"]
 
 
@@ -210,6 +215,18 @@ def test_clients_that_vanish_leave_nothing_behind(start_fake: Start) -> None:
         wait_for(lambda: server.metric("mmm_queue_depth") == 0, 20, f"an empty queue, {told}")
         assert client.post("/v1/embed", json=BODY).status_code == 200
     assert not [line for line in server.log_lines if line["level"].upper() == "ERROR"], told
+
+
+def test_a_client_that_vanishes_while_it_waits_for_two_answers_leaves_nothing_behind(start_fake: Start) -> None:
+    server = start_fake(delay_seconds=2).wait_ready()
+    body = json.dumps(BODY).encode()
+    with connect(server) as connection:
+        connection.sendall((HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body) * 2)
+        wait_for(lambda: server.metric("mmm_inflight_requests") == 1, 10, "the first is computed")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    wait_for(lambda: answers(server), 10, "it is over")
+    assert answers(server) == ["499"]
+    assert not [line for line in server.log_lines if line["level"].upper() == "ERROR"]
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from mmm_server.errors import HeadTooLarge, Malformed, Refused, SlowClient, TooManyConnections
@@ -74,6 +75,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._old = math.inf  # when it is time for the client to open another connection
         self._peer: str | None = None  # set while the guard counts this connection
         self._unsent = Unsent()
+        self._running: RequestResponseCycle | None = None  # the newest one, which is `cycle`, may wait behind it
         self._deaf = False  # nothing that comes is read any more
         self._refusal: Refused | None = None
         self._barren = 0  # bytes received since anything came out of them
@@ -102,6 +104,9 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forgets the connection."""
         self._leave()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         # After a reset uvicorn leaves this timer behind, and with it the whole connection for as long as it runs.
         self._unset_keepalive_if_required()
@@ -266,6 +271,10 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         if self.phase is not HEAD:
             self._enter(HEAD)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Notes that a request was answered."""
