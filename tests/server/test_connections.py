@@ -104,6 +104,40 @@ def test_a_client_that_is_still_sending_gets_the_whole_answer(start_fake: Start,
         assert json.loads(body)["status"] == int(status)
 
 
+LARGE = b"Content-Length: 2000000\r\n\r\n"
+BEGINNINGS = {
+    "of a client that wants no other answer": HEAD + b"Connection: close\r\n" + LARGE,
+    "of an old client": HEAD.replace(b"1.1", b"1.0") + LARGE,
+    "of one that did not wait to be told to go on": HEAD + b"Expect: 100-continue\r\n" + LARGE,
+    "on an old connection": HEAD + LARGE,
+    "of a leaving server": HEAD + LARGE,
+}
+
+
+@pytest.mark.parametrize("which", BEGINNINGS)
+def test_the_last_answer_reaches_a_client_that_is_still_sending(start_fake: Start, which: str) -> None:
+    seconds = "0.1" if "old connection" in which else "0"
+    server = start_fake(
+        MMM_MAX_BODY_BYTES=1000, MMM_CONNECTION_SECONDS=seconds, MMM_DRAIN_DELAY_SECONDS=30, MMM_GRACE_SECONDS=60
+    ).wait_ready()
+    if "leaving" in which:
+        server.signal()
+        wait_for(lambda: server.status()["state"] == "DRAINING", 5, "a leaving server")
+    with connect(server) as connection:
+        time.sleep(2 * float(seconds))  # what is awaited is the age itself
+        connection.sendall(BEGINNINGS[which])
+        for _ in range(20):
+            connection.sendall(b"x" * 100_000)
+            time.sleep(0.01)
+        received = b""
+        while piece := connection.recv(65_536):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head[9:12] == b"413"
+    assert b"\r\nconnection: close" in head
+    assert json.loads(body)["status"] == 413
+
+
 def test_a_client_that_sends_on_for_ever_is_cut_off(start_fake: Start) -> None:
     server = start_fake().wait_ready()
     began = time.monotonic()

@@ -10,6 +10,7 @@ import random
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Iterable
 from typing import Any, Final
+from weakref import WeakMethod
 
 import httptools
 import uvicorn
@@ -55,6 +56,29 @@ class _Broken(Exception):
     """Raised through the parser; it becomes the answer to the request."""
 
 
+class _Outlet(Transport):
+    """The transport as those see it who answer: its end is the protocol's, which knows whether more is coming."""
+
+    def __init__(self, protocol: "GuardedProtocol") -> None:
+        super().__init__()
+        self._transport = protocol.transport
+        self._end = WeakMethod(protocol.end)  # a connection that is over is freed at once, not by the collector
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Sends."""
+        self._transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Ends the connection behind what was sent."""
+        end = self._end()
+        if end is not None:
+            end()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -75,6 +99,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._old = math.inf  # when it is time for the client to open another connection
         self._peer: str | None = None  # set while the guard counts this connection
         self._unsent = Unsent()
+        self._outlet: _Outlet  # once there is a transport
         self._running: RequestResponseCycle | None = None  # the newest one, which is `cycle`, may wait behind it
         self._deaf = False  # nothing that comes is read any more
         self._refusal: Refused | None = None
@@ -89,6 +114,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Counts the connection, or turns it away."""
         super().connection_made(transport)
+        self._outlet = _Outlet(self)
         self.since = self.loop.time()
         self._old = self.since + old_age(self.limits.connection_seconds, random.random())
         peer = self.client[0] if self.client else ""
@@ -202,6 +228,15 @@ class GuardedProtocol(HttpToolsProtocol):
         found = self.transport.get_extra_info("socket")
         return found is not None and not self.transport.is_closing() and unread(found.fileno())
 
+    def end(self) -> None:
+        """Ends the connection behind the last answer, so that also a client that is still sending can read it."""
+        if self._deaf or self.phase is HEAD or self.phase is BODY:
+            self._deaf = True
+            self.pipeline.clear()  # whoever was told that nothing follows asks again elsewhere
+            self._hang_up()
+        else:
+            self.transport.close()
+
     def evict(self) -> None:
         """Gives way to a newcomer."""
         self._abort(Reason.EVICTED)
@@ -234,6 +269,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if version == "1.0":
             self.expect_100_continue = False  # such a client does not know what to make of an interim answer
         super().on_headers_complete()
+        self.cycle.transport = self._outlet
         self._barren = self._pieces = self._piece_bytes = self._trailers = 0
         self.phase = BODY
         if self.expect_100_continue:
