@@ -82,7 +82,7 @@ class Metrics:
         self.batch_size = Family(
             Histogram(BATCH_SIZE, "Items computed together.", ("kind",), buckets=BATCH_BUCKETS, registry=registry)
         )
-        self.rejected = Counter(REJECTED_TOTAL, "Requests refused before compute.", ("reason",), registry=registry)
+        self.rejected = Counter(REJECTED_TOTAL, "Requests answered with 429.", ("reason",), registry=registry)
         self.text_cache = Family(
             Counter(TEXT_CACHE_TOTAL, "Text embeddings asked of the cache: hit, miss.", ("result",), registry=registry)
         )
