@@ -69,7 +69,7 @@ class Metrics:
         )
         self.request_seconds = Family(
             Histogram(
-                REQUEST_SECONDS, "From the request's head to the last byte of the answer.", ("route",),
+                REQUEST_SECONDS, "From the request's head to the answer, however slowly that is read.", ("route",),
                 buckets=LATENCY_BUCKETS, registry=registry,
             )
         )  # fmt: skip

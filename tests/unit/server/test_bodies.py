@@ -70,6 +70,15 @@ async def test_nobody_waits_for_a_turn_longer_than_for_the_answer() -> None:
     assert outcomes == [*["inflated"] * INFLATING, "late", "late"]
 
 
+async def test_an_answer_that_is_not_taken_is_never_refused_but_what_comes_next_is() -> None:
+    bodies = BodyReader(Limits(body_bytes=SIZE, inflight_bytes=SIZE))
+    with bodies.owing(SIZE), bodies.owing(SIZE), pytest.raises(Overloaded):
+        async with bodies.content(SENT, "gzip", SOON):
+            pass
+    async with bodies.content(SENT, "gzip", SOON) as body:
+        assert len(body) == SIZE
+
+
 async def test_what_came_as_it_is_is_not_touched() -> None:
     sent = bytes(10)
     async with BodyReader(Limits()).content(sent, None, SOON) as body:

@@ -63,6 +63,17 @@ def test_a_reader_that_stops_is_noticed_and_one_that_catches_up_begins_anew() ->
     assert not unsent.stalled(80.0, 30)
 
 
+def test_a_reader_of_an_answer_in_pieces_makes_progress_while_as_much_is_unsent_as_before() -> None:
+    unsent = Unsent()
+    unsent.observe(1000, 0.0)
+    for now in range(20, PATIENCE * 30, 20):
+        unsent.taken(float(now))
+        unsent.observe(1000, float(now))
+        assert not unsent.stalled(float(now), 30)
+    unsent.taken(float(PATIENCE * 30))
+    assert unsent.stalled(PATIENCE * 30 + 1.0, 30)
+
+
 def test_the_guard_counts_in_all_and_per_address() -> None:
     guard = Guard(ConnectionLimits(connections=3, connections_per_peer=2), lambda _: None)
     for _ in range(2):

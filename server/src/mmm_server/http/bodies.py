@@ -1,8 +1,11 @@
-"""Reading bodies with bounds: how long one may be, how slowly it may come, and how many bytes are held for all."""
+"""Reading bodies with bounds: how long one may be, how slowly it may come, and how many bytes are held for all.
+
+Held are the bodies of requests, what they are inflated to, and the answers that are on their way.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 
 from starlette.types import Receive, Scope
 
@@ -45,6 +48,18 @@ class BodyReader:
         Malformed, TooLarge or Overloaded as for any body; DeadlinePassed if its turn does not come within `seconds`.
         """
         return nullcontext(sent) if encoding is None else self._inflated(sent, encoding, seconds)
+
+    @contextmanager
+    def owing(self, size: int) -> Iterator[None]:
+        """Counts an answer as held until the block ends.
+
+        It is made already, so it is never refused itself; as long as too much is unread, new bodies are.
+        """
+        self._held += size
+        try:
+            yield
+        finally:
+            self._held -= size
 
     @asynccontextmanager
     async def _inflated(self, sent: bytes, encoding: str, seconds: float) -> AsyncIterator[bytes]:
@@ -99,7 +114,7 @@ class BodyReader:
 
     def _check_held(self) -> None:
         if self._held > self._max_held:
-            raise Overloaded("The server holds as many request bodies as it may.", retry_after=1.0)
+            raise Overloaded("The server holds as many requests and unread answers as it may.", retry_after=1.0)
 
     def _too_large(self) -> TooLarge:
         return TooLarge(f"The body is longer than {self._max_bytes} bytes.")

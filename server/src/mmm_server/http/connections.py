@@ -66,6 +66,10 @@ class Unsent:
             self.progressed = now
         self.size = size
 
+    def taken(self, now: float) -> None:
+        """Learns that the client took nearly all there was; what is there at the next look may be what followed."""
+        self.progressed = now
+
     def stalled(self, now: float, seconds: float) -> bool:
         """Whether the client does not read, or far too slowly."""
         return self.size > 0 and (now - self.progressed > seconds or now - self.since > PATIENCE * seconds)

@@ -45,6 +45,7 @@ class Envelope:
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
+                exchange.answered = time.monotonic()
                 message["headers"] = [*message.get("headers", ()), *self._headers(exchange)]
                 self._tracing.note(trace, message)
             await send(message)
@@ -81,7 +82,7 @@ class Envelope:
         """Counts and logs an answer; its route."""
         if isinstance(exchange.refused, Overloaded):
             self._engine.metrics.rejected.labels(exchange.refused.code).inc()
-        seconds = time.monotonic() - exchange.started
+        seconds = (exchange.answered or time.monotonic()) - exchange.started
         route = exchange.route or (exchange.path if exchange.path in self._routes else "other")
         self._engine.metrics.requests.labels(route, str(exchange.status)).inc()
         self._engine.metrics.request_seconds.labels(route).observe(seconds)

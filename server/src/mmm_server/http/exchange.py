@@ -16,6 +16,7 @@ from mmm_server.errors import ClientGone, Malformed, Refused
 from mmm_server.http.reply import Reply
 
 KEY = "mmm.exchange"
+PIECE = 64 * 1024  # bytes of an answer; with so many unsent a connection takes no more
 
 # Random once: a new random number for every request is a system call, and the interpreter's lock lost and won.
 _PROCESS = uuid.uuid4().hex[:16]
@@ -32,6 +33,7 @@ class Exchange:
     path: str
     started: float = field(default_factory=time.monotonic)
     status: int = 0
+    answered: float | None = None  # when the answer was there: how fast a client reads it is not the server's time
     refused: Refused | None = None
     route: str | None = None  # the template of the path, where the route has one
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds spent in each so far
@@ -85,14 +87,18 @@ async def unless_gone(receive: Receive, work: Awaitable[Answer]) -> Answer:
 
 
 async def send_whole(send: Send, reply: Reply) -> None:
-    """Sends a whole answer."""
+    """Sends a whole answer; a long one in pieces, of which the next one waits until the last one is nearly taken."""
     start: MutableMapping[str, Any] = {
         "type": "http.response.start",
         "status": reply.status,
         "headers": [*reply.headers, (b"content-length", str(len(reply.body)).encode())],
     }
     await send(start)
-    await send({"type": "http.response.body", "body": reply.body})
+    rest = reply.body if len(reply.body) <= PIECE else memoryview(reply.body)
+    while len(rest) > PIECE:
+        await send({"type": "http.response.body", "body": rest[:PIECE], "more_body": True})
+        rest = rest[PIECE:]
+    await send({"type": "http.response.body", "body": rest})
 
 
 def timeout_of(scope: Scope) -> float | None:

@@ -90,7 +90,8 @@ class HotRoute(Generic[Call, Answer]):
         tally.succeeded(time.monotonic() - exchange.started)
         for stage in ("read", "finish"):
             engine.metrics.stage_seconds.labels(stage).observe(ticket.stages[stage])
-        await send_whole(send, reply)
+        with self._serving.bodies.owing(len(reply.body)):
+            await send_whole(send, reply)
 
     async def _reply(self, scope: Scope, receive: Receive, ticket: Ticket) -> Reply:
         handler, bodies, engine = self._handler, self._serving.bodies, self._serving.engine

@@ -200,6 +200,11 @@ class GuardedProtocol(HttpToolsProtocol):
         elif reason is not None:
             self._abort(reason)
 
+    def resume_writing(self) -> None:
+        """Lets the answer go on."""
+        self._unsent.taken(self.loop.time())
+        super().resume_writing()
+
     def _wait_for_end(self, now: float) -> None:
         if self._unsent.size:
             self.since = now  # the client is still reading
