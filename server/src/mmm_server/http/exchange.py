@@ -16,7 +16,7 @@ from mmm_server.errors import ClientGone, Malformed, Refused
 from mmm_server.http.reply import Reply
 
 KEY = "mmm.exchange"
-PIECE = 64 * 1024  # bytes of an answer; with so many unsent a connection takes no more
+PIECE = 256 * 1024  # bytes of an answer; while more than a quarter of it is unsent, the next one waits
 
 # Random once: a new random number for every request is a system call, and the interpreter's lock lost and won.
 _PROCESS = uuid.uuid4().hex[:16]
