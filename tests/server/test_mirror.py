@@ -66,6 +66,11 @@ def answered(server: ServerProcess) -> int:
     return parse_counters(PROBE.get(f"{server.operations_url}/metrics").content).requests
 
 
+def copies_answered(server: ServerProcess) -> int:
+    """The copies that the server answered."""
+    return int(server.metric("mmm_mirrored_requests_total"))
+
+
 def all_counted(server: ServerProcess, number: int) -> dict[str, int]:
     """The results once there are so many."""
     wait_for(lambda: sum(results(server).values()) >= number, SECONDS, f"{number} copies, but {results(server)}")
@@ -101,8 +106,8 @@ def test_answers_that_agree_are_counted_in_every_protocol(
     assert {answer.status_code for answer in answers} == {200}, [answer.text[:200] for answer in answers]
     assert {answer.headers["x-model-version"] for answer in answers} == {"1"}
     assert all_counted(stable, len(answers)) == {"same": len(answers), "different": 0, "failed": 0, "dropped": 0}
-    wait_for(lambda: answered(canary) >= before + len(answers), SECONDS, "the copies count where they arrive")
-    assert answered(canary) == before + len(answers)
+    wait_for(lambda: copies_answered(canary) >= len(answers), SECONDS, "the copies count where they arrive")
+    assert (copies_answered(canary), answered(canary)) == (len(answers), before), "a copy is none of its own requests"
 
 
 def test_another_model_is_seen(start_fake: Start, start_mirror: Start, rollout: Path) -> None:
@@ -125,7 +130,8 @@ def test_a_copy_is_not_copied_again(start_mirror: Start, tmp_path: Path) -> None
     before = [answered(server) for server in servers]
     assert httpx.post(f"{servers[0].url}/predict", json=PREDICT, timeout=SECONDS).status_code == 200
     assert all_counted(servers[0], 1)["same"] == 1
-    assert [answered(server) - earlier for server, earlier in zip(servers, before, strict=True)] == [1, 1]
+    assert [answered(server) - earlier for server, earlier in zip(servers, before, strict=True)] == [1, 0]
+    assert [copies_answered(server) for server in servers] == [0, 1]
     assert sum(results(servers[1]).values()) == 0
 
 
@@ -179,6 +185,23 @@ async def flood(url: str, clients: int, requests: int) -> list[int]:
 
         rows = await asyncio.gather(*(one() for _ in range(clients)))
     return [code for row in rows for code in row]
+
+
+async def test_a_server_with_requests_of_its_own_answers_no_copies_and_counts_none(start_fake: Start) -> None:
+    """Whoever is refused a copy learns it from 429; whoever asks the server itself never does."""
+    server = start_fake(delay_seconds=0.2, MMM_MAX_BATCH_SIZE=1).wait_ready()
+    mark = {"x-mirrored": "true"}
+    async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as client:
+        own = [asyncio.create_task(client.post("/predict", json=PREDICT)) for _ in range(4)]
+        await asyncio.wait(own, return_when=asyncio.FIRST_COMPLETED)
+        refused = await client.post("/predict", json=PREDICT, headers=mark)
+        codes = [answer.status_code for answer in await asyncio.gather(*own)]
+        taken = await client.post("/predict", json=PREDICT, headers=mark)
+    assert (codes, refused.status_code, taken.status_code) == ([200] * 4, 429, 200)
+    metrics = PROBE.get(f"{server.operations_url}/metrics").text
+    assert 'mmm_mirrored_requests_total{code="429",route="/predict"} 1.0' in metrics
+    assert 'mmm_rejected_total{reason="overloaded"} 0.0' in metrics
+    assert answered(server) == 4
 
 
 @pytest.mark.parametrize("kind", ["dead", "mute", "slow", "killed", "failing"])

@@ -31,7 +31,8 @@ def test_the_status_document_says_what_is_served(clip_server: ServerProcess) -> 
 
 
 def test_every_metric_of_the_table_is_exposed(clip_server: ServerProcess, clip: httpx.Client) -> None:
-    clip.post("/predict", json={"images": [base64_of(jpeg())], "texts": ["metric"]})
+    for headers in ({}, {"x-mirrored": "true"}):
+        clip.post("/predict", json={"images": [base64_of(jpeg())], "texts": ["metric"]}, headers=headers)
     text = httpx.get(f"{clip_server.operations_url}/metrics").text
     assert len(NAMES) >= 13
     for name in NAMES:

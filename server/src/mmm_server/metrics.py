@@ -12,6 +12,8 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 REQUESTS_TOTAL: Final = "mmm_requests_total"
 REQUEST_SECONDS: Final = "mmm_request_seconds"
+MIRRORED_REQUESTS_TOTAL: Final = "mmm_mirrored_requests_total"
+MIRRORED_REQUEST_SECONDS: Final = "mmm_mirrored_request_seconds"
 STAGE_SECONDS: Final = "mmm_stage_seconds"
 BATCH_SIZE: Final = "mmm_batch_size"
 INFLIGHT_REQUESTS: Final = "mmm_inflight_requests"
@@ -104,7 +106,14 @@ class Metrics:
         self.event_loop_lag = Gauge(
             EVENT_LOOP_LAG, "Longest time in the last minute that the event loop was late.", registry=registry
         )
+        self.swaps = Counter(
+            SWAPS_TOTAL, "Swaps to another version that ended in this process: done, failed.", ("result",),
+            registry=registry,
+        )  # fmt: skip
+        self._add_mirroring(registry)
+        self._begin()
 
+    def _add_mirroring(self, registry: CollectorRegistry) -> None:
         self.mirror = Family(
             Counter(
                 MIRROR_TOTAL,
@@ -113,11 +122,19 @@ class Metrics:
                 registry=registry,
             )
         )
-        self.swaps = Counter(
-            SWAPS_TOTAL, "Swaps to another version that ended in this process: done, failed.", ("result",),
-            registry=registry,
+        # Apart from requests: nobody waits for a copy, and no version is judged by what it was asked beside its own.
+        self.mirrored_requests = Family(
+            Counter(
+                MIRRORED_REQUESTS_TOTAL, "Copies of another version's requests answered, by route and status code.",
+                ("route", "code"), registry=registry,
+            )
         )  # fmt: skip
-        self._begin()
+        self.mirrored_request_seconds = Family(
+            Histogram(
+                MIRRORED_REQUEST_SECONDS, "From a copy's head to the last byte of its answer.", ("route",),
+                buckets=LATENCY_BUCKETS, registry=registry,
+            )
+        )  # fmt: skip
 
     def _begin(self) -> None:
         # A series that exists from the start lets rate() see the first event.

@@ -66,6 +66,7 @@ class Place:
 
     held: Counter[Line]
     released: bool = False
+    copied: bool = False
 
 
 @dataclass(slots=True)
@@ -78,6 +79,7 @@ class Admission:
     items: int = 0  # admitted and not answered
     decoding: int = 0
     decode: CostModel = field(default_factory=CostModel)
+    _copies: Counter[Kind] = field(default_factory=Counter)  # of the items, those of copies
     _inside: Counter[Line] = field(default_factory=Counter)
     _capacity: dict[Line, int] = field(default_factory=dict)
     _forward: dict[Line, CostModel] = field(default_factory=dict)
@@ -112,14 +114,31 @@ class Admission:
             raise Overloaded("The queue is longer than a request may wait.", retry_after=retry_after)
         return wait
 
-    def admit(self, wanted: Mapping[Kind, int], patience: float) -> Place:
+    def check_copy(self, wanted: Mapping[Kind, int] | None = None) -> None:
+        """Overloaded unless a copy of a request that another version has answered may enter now.
+
+        It may while nothing else is inside but copies that share a batch: who is really waited for waits for no more
+        than that one.
+        """
+        copies = self._copies.total()
+        more = {kind: count for kind, count in (wanted or {}).items() if count}
+        full = copies and any(self._copies[kind] + more[kind] > self._capacity.get((kind, None), 1) for kind in more)
+        if self.items > copies or full:
+            raise Overloaded("A copy of a request would make others wait.", retry_after=LEAST_RETRY_SECONDS)
+
+    def admit(self, wanted: Mapping[Kind, int], patience: float, *, copied: bool = False) -> Place:
         """Lets the items in, or raises Overloaded."""
         wait = self.check_wait(patience)
         newcomers = sum(wanted.values())
-        # An empty server takes any request that passed the limits of one request.
-        if self.items and self.items + newcomers > self.max_items:
+        if copied:
+            self.check_copy(wanted)
+        # An empty server takes any request that passed the limits of one request; copies are in nobody's way.
+        others = self.items - self._copies.total()
+        if others and others + newcomers > self.max_items:
             raise Overloaded("The queue is full.", retry_after=max(LEAST_RETRY_SECONDS, wait))
-        place = Place(Counter({(kind, None): count for kind, count in wanted.items() if count}))
+        place = Place(Counter({(kind, None): count for kind, count in wanted.items() if count}), copied=copied)
+        if copied:
+            self._copies.update(wanted)
         for line, count in place.held.items():
             self._inside[line] += count
         self.items += newcomers
@@ -140,6 +159,9 @@ class Admission:
         for line, count in place.held.items():
             self._inside[line] -= count
         self.items -= sum(place.held.values())
+        if place.copied:
+            for (kind, _), count in place.held.items():
+                self._copies[kind] -= count
 
     def _seconds(self, line: Line, count: int) -> float:
         model = self._forward.get(line) or self._forward.get((line[0], None))

@@ -149,6 +149,8 @@ class Engine:
         """NotReady or Overloaded if the request would be refused whatever it holds: before its body is read."""
         served, _ = self._open_for(ticket)
         served.admission.check_wait(ticket.deadline - time.monotonic())
+        if ticket.copied:
+            served.admission.check_copy()
 
     async def embed(
         self, ticket: Ticket, images: Sequence[bytes], texts: Sequence[str], tasks: Sequence[Task] | None = None

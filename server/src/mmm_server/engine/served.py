@@ -156,7 +156,8 @@ class Served:
             return [], {}
         wanted = {Kind.IMAGE: len(images), Kind.TEXT: len(texts)}
         decoding = self._shared.decoding
-        place = ticket.place = self.admission.admit(wanted, ticket.deadline - time.monotonic())
+        patience = ticket.deadline - time.monotonic()
+        place = ticket.place = self.admission.admit(wanted, patience, copied=ticket.copied)
         try:
             image_futures = [self._loop.create_future() for _ in images]
             text_futures = [self._loop.create_future() for _ in texts]

@@ -22,6 +22,7 @@ class Ticket:
     place: Place | None = None  # what it holds inside
     stages: dict[str, float] = field(default_factory=dict)
     served: "Served | None" = None  # the version that answers it, from its first byte to its last
+    copied: bool = False  # nobody but another version that has answered it waits for the answer
     trial: bool = False  # asked by the server itself, of a version that does not serve yet
 
     @property

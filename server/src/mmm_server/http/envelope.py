@@ -13,6 +13,7 @@ from mmm_server.engine.lifecycle import State
 from mmm_server.engine.version import Version
 from mmm_server.errors import Overloaded, Refused
 from mmm_server.http.exchange import KEY, Exchange, header_of, new_request_id, send_whole
+from mmm_server.http.mirror import is_copy
 from mmm_server.http.problems import problem_reply
 from mmm_server.http.tracing import Trace, Tracing
 from mmm_server.logs import fields
@@ -39,7 +40,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = scope[KEY] = Exchange(_request_id(scope), scope["path"])
+        exchange = scope[KEY] = Exchange(_request_id(scope), scope["path"], copied=is_copy(scope))
         trace = self._tracing.begin(scope)
 
         async def dressed(message: Message) -> None:
@@ -80,12 +81,9 @@ class Envelope:
 
     def _record(self, exchange: Exchange, trace: Trace) -> str:
         """Counts and logs an answer; its route."""
-        if isinstance(exchange.refused, Overloaded):
-            self._engine.metrics.rejected.labels(exchange.refused.code).inc()
         seconds = (exchange.answered or time.monotonic()) - exchange.started
         route = exchange.route or (exchange.path if exchange.path in self._routes else "other")
-        self._engine.metrics.requests.labels(route, str(exchange.status)).inc()
-        self._engine.metrics.request_seconds.labels(route).observe(seconds)
+        self._count(exchange, route, seconds)
         level = logging.WARNING if exchange.status in ALARMING else logging.DEBUG
         if log.isEnabledFor(level):
             known = fields(
@@ -97,6 +95,17 @@ class Envelope:
             )
             log.log(level, "request", extra=known)
         return route
+
+    def _count(self, exchange: Exchange, route: str, seconds: float) -> None:
+        metrics, code = self._engine.metrics, str(exchange.status)
+        if exchange.copied:
+            metrics.mirrored_requests.labels(route, code).inc()
+            metrics.mirrored_request_seconds.labels(route).observe(seconds)
+            return
+        if isinstance(exchange.refused, Overloaded):
+            metrics.rejected.labels(exchange.refused.code).inc()
+        metrics.requests.labels(route, code).inc()
+        metrics.request_seconds.labels(route).observe(seconds)
 
 
 @lru_cache(maxsize=8)

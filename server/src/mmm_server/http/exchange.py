@@ -37,6 +37,7 @@ class Exchange:
     refused: Refused | None = None
     route: str | None = None  # the template of the path, where the route has one
     stages: Mapping[str, float] = field(default_factory=dict)  # seconds spent in each so far
+    copied: bool = False  # whether another version has answered it, and only compares
     version: Version | None = None  # which one answers; None: whichever is served when the answer goes out
 
 

@@ -78,6 +78,7 @@ class HotRoute(Generic[Call, Answer]):
         tally = self._serving.tally if trial is None else Tally()
         try:
             ticket = engine.open_ticket(exchange.request_id, timeout_of(scope), trial)
+            ticket.copied = exchange.copied
             exchange.stages = ticket.stages
             exchange.version = ticket.version
             try:

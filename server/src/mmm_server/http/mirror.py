@@ -111,7 +111,7 @@ class Mirror:
     def offer(self, scope: Scope, body: bytes, answer: Reply) -> None:
         """Sends a copy of an answered request, some time, if there is room for it."""
         headers, path = scope["headers"], scope.get("raw_path")
-        if path is None or any(name == MARK for name, _ in headers):
+        if path is None or is_copy(scope):
             return  # it came from ourselves, or is a copy
         size = len(body) + len(answer.body)
         if len(self._queue) >= MOST_WAITING or self._held + size > MOST_BYTES or self._rests():
@@ -201,6 +201,11 @@ class Mirror:
 
     def _count(self, result: str) -> None:
         self._metrics.mirror.labels(result).inc()
+
+
+def is_copy(scope: Scope) -> bool:
+    """Whether another version has answered the request, and asks only to compare."""
+    return any(name == MARK for name, _ in scope["headers"])
 
 
 def _is_short(reply: Reply) -> bool:
