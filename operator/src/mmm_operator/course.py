@@ -9,7 +9,6 @@ all of it can be lost, and costs time only.
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from mmm_operator import names
 from mmm_operator.api.conditions import MEASURED, Reason
 from mmm_operator.api.rollout import Promotion, Rollout, RolloutType
 from mmm_operator.diagnose import diagnose, gather, has_node
@@ -19,7 +18,7 @@ from mmm_operator.rollout.canary import Analysis, Remembered, Watched, analyze, 
 from mmm_operator.rollout.capacity import OPEN, Room, find_room
 from mmm_operator.rollout.step import Step, blue_green_step, held_step, next_step, paused_step, recreate_step
 from mmm_operator.rollout.verdict import LACKS, Verdict, is_relieved, judge
-from mmm_operator.snapshot import Manifest, Snapshot, has_ended, pod_revision, revision_id
+from mmm_operator.snapshot import Manifest, Snapshot, has_ended, pod_revision, revision_id, selected_revision
 from mmm_operator.swap import LOOK_SECONDS, Swap, plan_swap
 from mmm_operator.target import Target, failure_of
 from mmm_operator.traffic import born_since, together
@@ -109,9 +108,10 @@ def plan_course(scene: Scene, prefetch: Prefetch | None) -> Course:
     course = replace(course, only=_only(scene, aim, room, back), swap=swap, overdue=_is_overdue(scene, aim))
     if failed is not None and not back and scene.replaces:
         look = AT_ONCE_SECONDS if policy.auto_rollback else _look(scene, aim, room, None)
-        return replace(course, step=_old_ones_first(scene, course.step, aim, room), look=look)
+        step = _old_ones_first(scene, course.step, aim, room)
+        return replace(course, step=_with_selected(scene, step, aim), look=look)
     step = _overruled(scene, _step(scene, aim, room, canary), aim, prefetch, room)
-    step = _old_ones_first(scene, step, aim, room)
+    step = _with_selected(scene, _old_ones_first(scene, step, aim, room), aim)
     awaits = _awaits_switch(scene, aim) or (canary is not None and canary.awaits)
     look = _look(scene, aim, room, canary)
     if swap is not None and not swap.failed and scene.wanted:
@@ -130,6 +130,18 @@ def _old_ones_first(scene: Scene, step: Step, aim: str, room: Room) -> Step:
         return step
     because = "the old pods have to be whole first" + (", or the new ones promoted" if _needs_consent(scene) else "")
     return replace(step, sizes={**step.sizes, aim: most}, because=because)
+
+
+def _with_selected(scene: Scene, step: Step, aim: str) -> Step:
+    """The step, with the pods that alone get requests: whatever the Service shall select, that is what it does."""
+    selected = scene.state(selected_revision(scene.snapshot))
+    if selected is None or selected.revision == aim:
+        return step
+    size = min(selected.wanted, scene.wanted)
+    if step.sizes.get(selected.revision, 0) >= size:
+        return step
+    because = f"the Service still selects the pods of revision {selected.revision} alone, so they stay"
+    return replace(step, sizes={**step.sizes, selected.revision: size}, done=False, because=because)
 
 
 def _remembered_failure(scene: Scene) -> Verdict | None:
@@ -256,8 +268,9 @@ def _step(scene: Scene, aim: str, room: Room, canary: Analysis | None) -> Step:
         stuck = sorted(pod["metadata"]["name"] for pod in _in_the_way(scene, aim)) if _is_overdue(scene, aim) else []
         return replace(step, because=f"{step.because}: {', '.join(stuck[:3])} should be gone") if stuck else step
     if _is_blue_green(scene, room):
-        alone = _selected(scene.snapshot) == serving
-        step = blue_green_step(aim, serving, wanted, states, _kept_until(scene, aim) is not None, alone)
+        alone = selected_revision(scene.snapshot) == serving
+        keeps = _kept_until(scene, aim) is not None or _way_back(scene, aim) is not None
+        step = blue_green_step(aim, serving, wanted, states, keeps, alone)
         return replace(step, because=_green(scene, aim) or room.because or step.because)
     step = next_step(aim, serving, wanted, states, room, canary.limit if canary else None)
     said = [canary.because if canary else "", step.because, room.because]
@@ -268,10 +281,29 @@ def _is_blue_green(scene: Scene, room: Room) -> bool:
     return scene.policy.type is RolloutType.BLUE_GREEN and room.surge
 
 
+def _took_over(scene: Scene, aim: str) -> bool:
+    """Whether the traffic has gone from the old pods to the new ones, at once."""
+    return scene.policy.type is RolloutType.BLUE_GREEN and scene.serving == aim == scene.target.id
+
+
+def _way_back(scene: Scene, aim: str) -> RevisionState | None:
+    """What served until the new pods took over, if it could answer more requests than those do now.
+
+    It has served: what nobody has promoted answers nothing, however many pods it has.
+    """
+    previous = scene.snapshot.status.model.previous
+    old, goal = scene.state(previous.revision) if previous else None, scene.state(aim)
+    if old is None or old.revision == aim or not _took_over(scene, aim):
+        return None
+    if goal is not None and goal.lack and goal.available and selected_revision(scene.snapshot) != old.revision:
+        return None  # those that answer need the room
+    return old if min(scene.wanted, old.available) > (goal.available if goal else 0) else None
+
+
 def _kept_until(scene: Scene, aim: str) -> datetime | None:
     """How long the old pods stay after the traffic has left them; None when that is over."""
     current = scene.snapshot.status.model.current
-    if scene.policy.type is not RolloutType.BLUE_GREEN or scene.serving != aim or aim != scene.target.id or not current:
+    if not _took_over(scene, aim) or not current:
         return None
     goal = scene.state(aim)
     if goal is not None and goal.lack is not None:
@@ -284,6 +316,8 @@ def _kept_until(scene: Scene, aim: str) -> datetime | None:
 def _green(scene: Scene, aim: str) -> str:
     if not any(old.wanted or old.existing for old in scene.beside(aim)):
         return ""
+    if _way_back(scene, aim) is not None:
+        return "not as many new pods answer as old ones could, which stay for that"
     until = _kept_until(scene, aim)
     if until is not None:
         return f"the new pods have the traffic, the old ones stay until {until:%H:%M:%S} UTC"
@@ -307,7 +341,7 @@ def _needs_consent(scene: Scene) -> bool:
 
 def _most_new(scene: Scene, aim: str, room: Room) -> int | None:
     """How many new pods there may be that shall answer nothing yet; None for any number."""
-    if _stands(scene, aim, room) and not scene.policy.paused and _selected(scene.snapshot) != scene.serving:
+    if _stands(scene, aim, room) and not scene.policy.paused and selected_revision(scene.snapshot) != scene.serving:
         goal = scene.state(aim)
         return goal.ready if goal else 0  # those answer already, as the Service is for all; nobody else shall
     yields = _yields_at(scene, aim, room)
@@ -365,7 +399,7 @@ def _overruled(scene: Scene, step: Step, aim: str, prefetch: Prefetch | None, ro
 
 def _only(scene: Scene, aim: str, room: Room, back: bool) -> str:
     """The revision that alone gets traffic; "" where all ready pods do."""
-    selected = _selected(scene.snapshot)
+    selected = selected_revision(scene.snapshot)
     if back and scene.policy.type is RolloutType.CANARY:
         # A canary that has failed answers no longer than the others need it for.
         old = scene.state(scene.serving)
@@ -376,17 +410,13 @@ def _only(scene: Scene, aim: str, room: Room, back: bool) -> str:
     chosen = scene.serving or next(answers, aim)
     if scene.policy.type is not RolloutType.BLUE_GREEN or not (room.surge or scene.serving == aim):
         return ""
-    state = scene.state(chosen)
+    state, old = scene.state(chosen), _way_back(scene, aim)
+    if old is not None and (selected == old.revision or not (state and state.available)):
+        # Nobody is there to answer in its place, or not everybody yet. Who makes room one by one cannot do it alone.
+        return old.revision if room.surge else ""
     # Who turns to BlueGreen in the midst of another rollout has pods of both, and needs them all.
     enough = min(scene.wanted, sum(other.available for other in scene.states))
     return chosen if selected == chosen or (state.available if state else 0) >= enough else ""
-
-
-def _selected(snapshot: Snapshot) -> str:
-    """The revision that the Service is for now; "" where it is for all."""
-    services = (item for item in snapshot.of_kind("Service") if item["metadata"]["name"] == snapshot.meta.name)
-    selectors = (item["spec"].get("selector") or {} for item in services)
-    return str(next((selector.get(names.LABEL_REVISION, "") for selector in selectors), ""))
 
 
 def _look(scene: Scene, aim: str, room: Room, canary: Analysis | None) -> float | None:

@@ -19,6 +19,7 @@ from mmm_operator.snapshot import (
     is_ready,
     pod_revision,
     revision_id,
+    selected_revision,
 )
 
 
@@ -72,10 +73,16 @@ class Facts:
         """The target revision, if its Deployment exists."""
         return next((state for state in self.states if state.revision == self.target), None)
 
+    @cached_property
+    def answering(self) -> tuple[RevisionState, ...]:
+        """The revisions whose pods the Service selects: those of others may be ready, and nobody asks them."""
+        only = selected_revision(self.snapshot)
+        return tuple(state for state in self.states if only in ("", state.revision))
+
     @property
     def available(self) -> int:
-        """Pods of all revisions that answer requests."""
-        return sum(state.available for state in self.states)
+        """Pods that answer requests."""
+        return sum(state.available for state in self.answering)
 
     @property
     def resolved(self) -> bool:

@@ -43,18 +43,18 @@ def report_status(facts: Facts, image: str, now: datetime) -> Status:
     moment = timestamp(now)
     model = report_model(facts, moment)
     name = snapshot.meta.name
-    ready = sum(state.ready for state in facts.states)
+    asked = sum(state.ready for state in facts.answering)
     accelerated = _first_report(facts)
     return Status(
         observed_generation=snapshot.meta.generation,
         conditions=merge_conditions(old.conditions, assess(facts), snapshot.meta.generation, moment),
         replicas=sum(state.existing for state in facts.states),
-        ready_replicas=ready,
-        available_replicas=facts.available,
+        ready_replicas=sum(state.ready for state in facts.states),
+        available_replicas=sum(state.available for state in facts.states),
         updated_replicas=facts.goal.existing if facts.goal else 0,
         selector=names.selector_text(names.pod_selector(name)),
         url=_url(snapshot),
-        ready_summary=f"{ready}/{facts.wanted}",
+        ready_summary=f"{asked}/{facts.wanted}",
         model=model,
         revisions=report_revisions(facts),
         rollout=report_rollout(facts, moment),

@@ -178,6 +178,13 @@ def pod_revision(pod: Manifest) -> str:
     return str(pod["metadata"].get("labels", {}).get(names.LABEL_REVISION, ""))
 
 
+def selected_revision(snapshot: Snapshot) -> str:
+    """The revision whose pods alone get requests, as the Service stands; "" where it is for all."""
+    services = (item for item in snapshot.of_kind("Service") if item["metadata"]["name"] == snapshot.meta.name)
+    selectors = (item["spec"].get("selector") or {} for item in services)
+    return str(next((selector.get(names.LABEL_REVISION, "") for selector in selectors), ""))
+
+
 def is_fetcher(pod: Manifest) -> bool:
     """Whether the pod only fetches, and never serves."""
     return bool(pod["metadata"].get("labels", {}).get(names.LABEL_COMPONENT) == names.COMPONENT_FETCHER)

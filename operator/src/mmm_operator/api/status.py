@@ -167,7 +167,9 @@ class Status(ApiModel):
     updated_replicas: int = Field(default=0, ge=0, description="Pods of the target revision.")
     selector: str = Field(default="", max_length=1024, description="Label selector of the pods, for autoscalers.")
     url: str = Field(default="", max_length=512, description="Where applications reach the model.")
-    ready_summary: str = Field(default="", max_length=32, description="Ready and wanted pods, for the READY column.")
+    ready_summary: str = Field(
+        default="", max_length=32, description="Pods that answer requests and pods wanted, for the READY column."
+    )
     model: ModelStatus = Field(default=ModelStatus(), description="Which versions run.")
     rollout: RolloutStatus = Field(default=RolloutStatus(), description="How far a change is.")
     revisions: tuple[RevisionStatus, ...] = Field(

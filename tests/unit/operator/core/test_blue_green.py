@@ -118,11 +118,11 @@ def test_turning_to_consent_in_the_midst_takes_nobody_away_who_answers() -> None
 
 
 def test_old_pods_that_are_kept_take_no_room_from_those_that_answer() -> None:
-    cluster = settled(1, capacity=2, type="BlueGreen", blueGreen={"scaleDownDelaySeconds": 86400})
+    cluster = settled(2, capacity=4, type="BlueGreen", blueGreen={"scaleDownDelaySeconds": 86400})
     cluster.version("2")
     rounds(cluster, 4)
-    assert versions_of(cluster) == {"1": 1, "2": 1}
-    cluster.capacity = 1  # a node is gone, and with it the pod that answered
-    cluster.evict(1)
+    assert versions_of(cluster) == {"1": 2, "2": 2}
+    cluster.capacity = 3  # a node is gone, and with it one of the pods that answered
+    cluster.evict(3)
     rounds(cluster, 5)
-    assert [pod.version for pod in cluster.answering()] == ["2"]
+    assert [pod.version for pod in cluster.answering()] == ["2", "2"]
