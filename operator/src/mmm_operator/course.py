@@ -18,7 +18,16 @@ from mmm_operator.rollout.canary import Analysis, Remembered, Watched, analyze, 
 from mmm_operator.rollout.capacity import OPEN, Room, find_room
 from mmm_operator.rollout.step import Step, blue_green_step, held_step, next_step, paused_step, recreate_step
 from mmm_operator.rollout.verdict import LACKS, Verdict, is_relieved, judge
-from mmm_operator.snapshot import Manifest, Snapshot, has_ended, pod_revision, revision_id, selected_revision
+from mmm_operator.snapshot import (
+    Manifest,
+    Snapshot,
+    has_ended,
+    is_living,
+    is_ready,
+    pod_revision,
+    revision_id,
+    selected_revision,
+)
 from mmm_operator.swap import LOOK_SECONDS, Swap, plan_swap
 from mmm_operator.target import Target, failure_of
 from mmm_operator.traffic import born_since, together
@@ -244,7 +253,8 @@ def _analyze(scene: Scene) -> Analysis | None:
     if scene.policy.type is not RolloutType.CANARY or canary is None or not scene.replaces or not scene.wanted:
         return None
     same = status.model.target is not None and status.model.target.revision == scene.target.id
-    at = Remembered(status.rollout.step, status.rollout.step_started_at) if same else Remembered()
+    before = status.rollout
+    at = Remembered(before.step, before.step_started_at, before.steps, before.passed) if same else Remembered()
     goal = scene.state(scene.target.id)
     if scene.promoted:
         return passed(canary)
@@ -253,10 +263,13 @@ def _analyze(scene: Scene) -> Analysis | None:
 
 def _watched(scene: Scene) -> Watched:
     traffic = scene.snapshot.traffic
-    new = {pod["metadata"]["name"] for pod in scene.snapshot.pods if pod_revision(pod) == scene.target.id}
+    pods = [pod for pod in scene.snapshot.pods if pod_revision(pod) == scene.target.id]
+    new = {pod["metadata"]["name"] for pod in pods}
+    answer = {pod["metadata"]["name"] for pod in pods if is_living(pod) and is_ready(pod)}
     return Watched(
         together(found for pod, found in traffic.items() if pod in new),
         together(found for pod, found in traffic.items() if pod not in new),
+        min(answer - traffic.keys(), default=""),
     )
 
 

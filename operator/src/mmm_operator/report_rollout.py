@@ -48,6 +48,8 @@ def report_rollout(facts: Facts, moment: str) -> RolloutStatus:
         strategy_in_effect=strategy,
         step=canary.at.step if canary else 0,
         step_started_at=canary.at.since if canary else None,
+        steps=canary.at.steps if canary else "",
+        passed=canary is not None and canary.at.passed,
         weight=_weight(facts) if canary else None,
         mirror=mirrored if canary else None,
         summary=_summary(facts, updated)[:64],

@@ -138,7 +138,7 @@ def _is_held_back(snapshot: Snapshot, target: Target, wanted: int) -> bool:
     if policy.type is not RolloutType.CANARY or policy.canary is None or not wanted:
         return False
     same = status.model.target is not None and status.model.target.revision == target.id
-    return not same or status.rollout.step <= len(policy.canary.steps)
+    return not (same and status.rollout.passed)
 
 
 def _most_available(states: Sequence[RevisionState], target: str) -> str:

@@ -56,7 +56,8 @@ class CanaryStep(ApiModel):
         default=None,
         ge=0,
         le=100,
-        description="Roll back when new pods fail more requests than this (answers of 5xx), and more than old ones do.",
+        description="Roll back when new pods fail more requests than this (answers of 5xx), and more than old ones do;"
+        " by no fewer answers than `minRequests`, or 20 without it.",
     )
     max_p95_milliseconds: int | None = Field(
         default=None,

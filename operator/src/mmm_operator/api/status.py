@@ -99,6 +99,12 @@ class RolloutStatus(ApiModel):
         json_schema_extra={"format": "date-time"},
         description="Since when the step has all its pods.",
     )
+    steps: str = Field(
+        default="",
+        max_length=16,
+        description="Hash of the steps that `step` counts in: once they are edited, the step begins anew.",
+    )
+    passed: bool = Field(default=False, description="Whether a canary has passed all its steps, or was promoted.")
     weight: int | None = Field(
         default=None, ge=0, le=100, description="Percent of the pods that answer that are new; only of a canary."
     )

@@ -48,7 +48,7 @@ def next_step(
     in_place = None if room.surge else _in_place(goal, wanted, room, limit)
     needed = max(0, wanted - available) if in_place is None else _beside(in_place, available, others, wanted, room)
     if limit is not None and others and room.surge:
-        needed = max(needed, min(wanted, 1))
+        needed = max(needed, min(wanted, 1), wanted - limit)
     kept = _kept(others, current, needed)
     missing = needed - sum(kept.values())
     if missing > 0 and current in kept and (state[current].wanted or (goal and goal.stuck)):
@@ -57,6 +57,9 @@ def next_step(
         kept[current] += missing
     held = sum(max(other.existing, kept[other.revision]) for other in others)
     size = _target_size(goal, wanted, held, limit) if in_place is None else in_place
+    # A share that becomes smaller is given back as others take it over.
+    beside = sum(min(other.available, kept[other.revision]) for other in others)
+    size = max(size, min(available, wanted - beside - (0 if in_place is None else room.max_unavailable)))
     sizes = {**kept, target: size}
     done = available >= wanted and all(o.wanted == 0 and o.existing == 0 for o in others)
     return Step(sizes, done and size == wanted, _because(available, wanted, others, kept, goal))
