@@ -87,11 +87,21 @@ def _weight(facts: Facts) -> int:
 
 
 def _mirrored(facts: Facts) -> MirrorStatus | None:
+    """What the copies have shown; from the first on that is sent, as it says that there may be pods that send them."""
     counted = together(facts.snapshot.traffic.values())
-    before = facts.snapshot.status.rollout.mirror
-    if not counted.mirrored:
-        return before if facts.course.canary is not None else None
-    return MirrorStatus(compared=counted.mirrored, differing=counted.differing)
+    before = facts.snapshot.status.rollout.mirror if _same_target(facts) else None
+    mirrors = facts.policy.canary is not None and facts.policy.canary.mirror
+    now = MirrorStatus(compared=counted.mirrored, differing=counted.differing)
+    if before is None:
+        return now if counted.mirrored or mirrors else None
+    return before if not counted.mirrored or _are_alike(before, now) else now
+
+
+def _are_alike(before: MirrorStatus, now: MirrorStatus) -> bool:
+    """Whether the figures say the same: a canary may wait for days, and each other figure is a write of the status."""
+    percents = [100 * each.differing / max(1, each.compared) for each in (before, now)]
+    few = before.compared <= now.compared < before.compared + max(1, before.compared // 10)
+    return few and abs(percents[0] - percents[1]) < 1
 
 
 def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str | None:

@@ -77,12 +77,13 @@ class Observer:
         if raw is None or "deletionTimestamp" in raw["metadata"]:
             self._sources.forget(key)
             self._configs.forget(key)
+            self._pages.answers.forget(key)
             return None
         meta = ObjectMeta.model_validate(raw["metadata"])
         status = parse_status(raw)
         mmm, invalid = parse(raw)
         resolution, update = await self._sources.look(key, mmm, status) if mmm else (None, None)
-        if _may_be_told(mmm, status):
+        if mmm is not None and may_be_told(mmm, status, any(Ref.of(child) == ref_of(key) for child in children)):
             children = await self._with_config(key, meta.uid, children, now)
         ours, foreign = sort_out(meta.uid, [*children, *live])
         pods = tuple(pod for pod in around if is_of_its_time(pod, meta))
@@ -182,10 +183,13 @@ class Observer:
             log.warning("what only the events of a pod tell stays unknown: %s", refusal)
 
 
-def _may_be_told(mmm: MultimodalModel | None, status: Status) -> bool:
-    """Whether running pods may have been told anything, or shall be."""
-    before = status.rollout.type in (RolloutType.HOT_SWAP, RolloutType.CANARY) or status.rollout.mirror is not None
-    return mmm is not None and (tells(mmm.spec.rollout) or before)
+def may_be_told(mmm: MultimodalModel, status: Status, known: bool) -> bool:
+    """Whether running pods may have been told anything, or shall be; `known` means that the store has a ConfigMap.
+
+    An operator that has just begun has none, as they are not watched: there the status says that there may be one.
+    """
+    before = status.rollout.type == RolloutType.HOT_SWAP or status.rollout.mirror is not None
+    return tells(mmm.spec.rollout) or before or known
 
 
 async def together(*calls: Awaitable[Any]) -> list[Any]:

@@ -113,6 +113,9 @@ class Answers(Protocol):
     ) -> Mapping[str, Traffic]:
         """By pod name what was counted since that moment; must answer soon, whatever the pods do."""
 
+    def forget(self, key: Key) -> None:
+        """The object is gone: nothing is counted for it any more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Connection:

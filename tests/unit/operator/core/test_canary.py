@@ -176,3 +176,24 @@ def test_no_edit_of_steps_promotes_what_waits_for_a_person(edits: list[Any], wan
     cluster.settle()
     assert (rollout_of(cluster).passed, cluster.status["model"]["current"]["version"]) == (False, "1")
     assert "1" in versions_of(cluster)
+
+
+# What is told of copies
+
+
+def test_a_mirrored_canary_that_waits_for_days_writes_its_figures_seldom() -> None:
+    policy = {"steps": [{"weight": 25}], "mirror": True, "minAgreementPercent": 90}
+    cluster = settled(4, type="Canary", canary=policy)
+    cluster.version("2")
+    rounds(cluster, 6)
+    mirror = rollout_of(cluster).mirror
+    assert (mirror.compared, mirror.differing) == (0, 0), "that copies may be sent is told before any is"
+    told = set()
+    for number in range(1, 501):
+        cluster.now += timedelta(seconds=5)
+        answers(cluster, Traffic(10 * number, 0, 50.0, 0, 0), Traffic(30 * number, 0, 50.0, 30 * number, number))
+        told.add(rollout_of(cluster).mirror.compared)
+    assert len(told) < 80
+    assert max(told) > 0.9 * 30 * 500
+    answers(cluster, Traffic(5_000, 0, 50.0, 0, 0), Traffic(15_000, 0, 50.0, 15_000, 750))
+    assert rollout_of(cluster).mirror.differing == 750, "another share is news"
