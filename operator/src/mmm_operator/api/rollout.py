@@ -38,7 +38,10 @@ class CanaryStep(ApiModel):
     """One share of the traffic, and what must hold before the next one."""
 
     weight: int = Field(
-        ge=1, le=99, description="Percent of the pods that shall be new, at least one pod; the status says what it is."
+        ge=1,
+        le=99,
+        description="Percent of the pods that shall be new, at least one pod, and of several not all; the status says"
+        " what it is.",
     )
     pause_seconds: int | None = Field(
         default=None,

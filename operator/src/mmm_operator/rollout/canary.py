@@ -106,8 +106,11 @@ def passed(canary: Canary) -> Analysis:
 
 
 def pods_of(step: CanaryStep, wanted: int) -> int:
-    """How many of `wanted` pods are new in a step: the weight to the nearest pod, and at least one."""
-    return min(wanted, max(1, (step.weight * wanted + 50) // 100))
+    """How many of `wanted` pods are new in a step: the weight to the nearest pod, at least one, and of several not all.
+
+    All of them would be no step: in place of the old ones they serve, whoever was to promote them.
+    """
+    return min(wanted, max(1, min(wanted - 1, (step.weight * wanted + 50) // 100)))
 
 
 def fingerprint(canary: Canary) -> str:

@@ -119,7 +119,7 @@ def waiting(*steps: dict[str, Any]) -> Cluster:
 
 
 def edit(cluster: Cluster, *steps: dict[str, Any]) -> None:
-    cluster._edit(cluster.draft.having(rollout={"type": "Canary", "canary": {"steps": list(steps)}}))
+    cluster._edit(cluster.draft.having(rollout={**cluster.draft.spec["rollout"], "canary": {"steps": list(steps)}}))
 
 
 def test_fewer_steps_promote_nobody() -> None:
@@ -158,20 +158,35 @@ def test_who_has_passed_stays_promoted_whatever_the_steps_become(more: tuple[dic
     assert versions_of(cluster) == {"2": 4}
 
 
+@pytest.mark.parametrize("wanted", [2, 4])
+def test_a_step_never_has_all_of_the_pods(wanted: int) -> None:
+    """Where each new pod takes the place of an old one, it would be promoted by that."""
+    steps = [{"weight": 90}]
+    cluster = settled(wanted, wanted, type="Canary", canary={"steps": steps}, capacityTimeoutSeconds=0)
+    cluster.version("2")
+    cluster.settle()
+    assert versions_of(cluster) == {"1": 1, "2": wanted - 1}
+    assert cluster.says("Ready") == ("False", "AwaitingPromotion")
+
+
 BY_HAND = [[{"weight": 10}], [{"weight": 20, "pauseSeconds": 0}, {"weight": 50}], [{"weight": 75}, {"weight": 90}]]
 
 
 @examples(40)
 @given(
     edits=st.lists(st.tuples(st.sampled_from(BY_HAND), actions(OPERATOR, KUBERNETES, most=30)), max_size=4),
-    wanted=st.integers(1, 4),
+    wanted=st.integers(2, 4),
+    room=st.sampled_from([None, 0, 1]),
 )
-def test_no_edit_of_steps_promotes_what_waits_for_a_person(edits: list[Any], wanted: int) -> None:
-    cluster = settled(wanted, type="Canary", canary={"steps": BY_HAND[0]})
+def test_no_edit_of_steps_promotes_what_waits_for_a_person(edits: list[Any], wanted: int, room: int | None) -> None:
+    capacity = None if room is None else wanted + room
+    cluster = settled(wanted, capacity, type="Canary", canary={"steps": BY_HAND[0]}, capacityTimeoutSeconds=0)
     cluster.version("2")
     for steps, script in edits:
         edit(cluster, *steps)
-        play(cluster, script)
+        for action in script:
+            play(cluster, [action])
+            assert len(cluster.answering()) >= wanted - 1
         assert not rollout_of(cluster).passed
     cluster.settle()
     assert (rollout_of(cluster).passed, cluster.status["model"]["current"]["version"]) == (False, "1")
