@@ -98,13 +98,17 @@ def test_a_request_is_a_span_with_its_stages_inside(start_fake: Start) -> None:
 
 def test_refusals_and_the_last_requests_are_sent_and_probes_are_not(start_fake: Start) -> None:
     with collecting() as collector:
-        environment = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "MMM_LOG_LEVEL": "DEBUG"}
-        server = start_fake(OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint, **environment).wait_ready()
+        environment = {"OTEL_BSP_SCHEDULE_DELAY": "60000", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "6"}
+        environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "MMM_LOG_LEVEL": "DEBUG"}
+        server = start_fake(**environment).wait_ready()
+        # Six spans are a batch, which does not wait: it says that the thread that sends them is there by now.
+        assert ask(server, **CALLED).status_code == 200
+        wait_for(collector.servers, 30, "a batch")
         assert httpx.post(f"{server.url}/predict", json={}, timeout=30).status_code == 422
         assert httpx.post(f"{server.url}/nowhere", json={}, timeout=30).status_code == 404
         server.signal()
         assert server.wait_exit() == 0
-        refused, lost = collector.servers()
+        refused, lost = [span for span in collector.servers() if span.trace_id.hex() != TRACE]
         assert refused.status.code == Status.STATUS_CODE_UNSET
         assert (said(refused)["http.response.status_code"], lost.name) == (422, "POST")
         line = next(line for line in server.log_lines if line["message"] == "request" and line["status"] == 422)
@@ -133,6 +137,7 @@ def test_a_collector_that_is_away_costs_one_line_and_no_answer(start_fake: Start
     assert ask(server).status_code == 200
     with collecting(port) as collector:
         wait_for(lambda: ask(server).status_code == 200 and collector.servers(), 30, "a span after all")
+        wait_for(lambda: server.log_line("traces are sent again"), 10, "said")
         # Once the collector is gone, what is left to be sent may be complained of again.
         assert complaints() == ["traces cannot be sent; they are dropped until the collector answers"]
         assert server.log_line("traces are sent again")
