@@ -250,8 +250,8 @@ async def test_an_answer_that_never_comes_has_failed(tmp_path: Path) -> None:
 
 
 async def test_a_full_version_is_left_in_peace(tmp_path: Path) -> None:
-    other = Other(http(b"{}", "429 Too Many Requests"))
-    async with other.at(tmp_path), Harness(tmp_path, rest_seconds=0.5).running() as harness:
+    other, rest = Other(http(b"{}", "429 Too Many Requests")), 2.0
+    async with other.at(tmp_path), Harness(tmp_path, rest_seconds=rest).running() as harness:
         harness.mirror.offer(scope(), b"", ANSWER)
         await harness.counted("dropped")
         for _ in range(10):
@@ -259,7 +259,7 @@ async def test_a_full_version_is_left_in_peace(tmp_path: Path) -> None:
         assert harness.result("dropped") == 11
         assert len(other.asked) == 1
         other.answers = (http(ANSWER.body),)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(rest)  # what is awaited is the time itself
         harness.mirror.offer(scope(), b"", ANSWER)
         await harness.counted("same")
 
@@ -277,10 +277,10 @@ async def test_few_bytes_that_become_many_are_not_read_on_the_event_loop(tmp_pat
     assert len(body) < SHORT
     other = Other(http(body, headers="content-encoding: gzip\r\n"))
     async with other.at(tmp_path), Harness(tmp_path).running() as harness:
-        before = {thread.name for thread in threading.enumerate()}
+        before = set(threading.enumerate())
         harness.mirror.offer(scope(), b"", Reply(body, ((b"content-encoding", b"gzip"),)))
         await harness.counted("same")
-        assert [name for name in {thread.name for thread in threading.enumerate()} - before if "mirror" in name]
+        assert [thread for thread in set(threading.enumerate()) - before if "mirror" in thread.name]
 
 
 async def test_an_answer_that_cannot_be_compared_ends_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -283,13 +283,14 @@ def test_a_device_that_works_on_its_own_always_has_the_next_batch(start: Start, 
     assert rig.observed.warm.wait(SECONDS)
     backend.events.clear()
     items = [image(backend, value) for value in range(3)]
+    began = time.monotonic()
     rig.thread.submit(items)
     assert all(isinstance(rig.observed.result(item), np.ndarray) for item in items)
     ahead = ["launch 0", "launch 1", "result 0", "launch 2", "result 1", "result 2"]
     alone = ["launch 0", "result 0", "launch 1", "result 1", "launch 2", "result 2"]
     assert backend.events == (ahead if overlaps else alone)
     busy = sum(batch.seconds for batch in rig.observed.batches)
-    assert busy < 10 * 3 * 0.02, "time that two batches share is counted once"
+    assert busy <= time.monotonic() - began, "time that two batches share is counted once"
 
 
 def test_a_batch_ahead_is_still_answered_when_the_one_before_it_fails(start: Start) -> None:
