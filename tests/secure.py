@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from dev.localcluster.layout import free_ports
 from dev.tools import tool
 from mmm_repository import StorageOptions
 
@@ -95,8 +96,7 @@ def secure_server(directory: Path, address: str = "127.0.0.1", hosts: Sequence[s
     """A running one, with the bucket `models`; `hosts` are names that it may be called by beside its address."""
     write_certificates(directory, address, hosts)
     (directory / "data" / "models").mkdir(parents=True)
-    with socket.create_server((address, 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     command: list[str | Path] = [tool("versitygw"), "--port", f"{address}:{port}", "--quiet"]
     command += ["--cert", directory / "server.pem", "--key", directory / "server.key", "posix", directory / "data"]
     keys = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}

@@ -116,10 +116,11 @@ async def test_a_redirect_to_another_host_is_not_followed(repository: Repository
 
 
 async def test_a_closed_port_refuses(repository: Repository) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
-    with pytest.raises(EndpointUnreachable, match="refuses connections") as failure:
-        await resolve(repository.uri, "1", repository.at(f"http://127.0.0.1:{port}"))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # held, so that nobody else comes to listen there
+        storage = repository.at(f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with pytest.raises(EndpointUnreachable, match="refuses connections") as failure:
+            await resolve(repository.uri, "1", storage)
     assert failure.value.retryable
 
 

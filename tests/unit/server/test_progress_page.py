@@ -5,6 +5,7 @@ import socket
 import httpx
 import pytest
 
+from dev.localcluster.layout import free_ports
 from mmm_operator.scrape.fetches import FetchPage
 from mmm_repository import Phase, Progress
 from mmm_server.progress_page import PATH, ProgressPage, served
@@ -48,5 +49,5 @@ def test_without_a_port_there_is_no_page() -> None:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
