@@ -189,7 +189,7 @@ async def flood(url: str, clients: int, requests: int) -> list[int]:
 
 async def test_a_server_with_requests_of_its_own_answers_no_copies_and_counts_none(start_fake: Start) -> None:
     """Whoever is refused a copy learns it from 429; whoever asks the server itself never does."""
-    server = start_fake(delay_seconds=0.2, MMM_MAX_BATCH_SIZE=1).wait_ready()
+    server = start_fake(delay_seconds=0.5, MMM_MAX_BATCH_SIZE=1).wait_ready()
     mark = {"x-mirrored": "true"}
     async with httpx.AsyncClient(base_url=server.url, timeout=SECONDS) as client:
         own = [asyncio.create_task(client.post("/predict", json=PREDICT)) for _ in range(4)]
@@ -204,19 +204,30 @@ async def test_a_server_with_requests_of_its_own_answers_no_copies_and_counts_no
     assert answered(server) == 4
 
 
+@pytest.fixture
+def held() -> Iterator[socket.socket]:
+    """A socket that never listens: while a port is bound to it nobody else comes to answer there."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # also where connections have just ended
+        yield held
+
+
 @pytest.mark.parametrize("kind", ["dead", "mute", "slow", "killed", "failing"])
 async def test_whatever_the_other_version_does_every_request_is_answered(
-    start_fake: Start, start_mirror: Start, rollout: Path, mute: str, kind: str
+    start_fake: Start, start_mirror: Start, rollout: Path, mute: str, held: socket.socket, kind: str
 ) -> None:
     stable = start_mirror().wait_ready()
     faults: dict[str, dict[str, object]] = {"slow": {"delay_seconds": 0.5}, "failing": {"poison": TEXTS[0]}}
     canary = start_fake(**faults.get(kind, {}), MMM_MAX_BATCH_SIZE=1).wait_ready()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    if kind == "dead":
+        held.bind(("127.0.0.1", 0))
+    nobody = f"http://127.0.0.1:{held.getsockname()[1]}"
     point(stable, rollout, {"dead": nobody, "mute": mute}.get(kind, canary.url))
     if kind == "killed":
+        port = canary.ports()[0]
         canary.signal(signal.SIGKILL)
         canary.wait_exit()
+        held.bind(("127.0.0.1", port))
     codes = await flood(stable.url, clients=16, requests=25)
     assert codes == [200] * 400
     found = results(stable)
