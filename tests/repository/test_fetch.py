@@ -326,7 +326,7 @@ async def test_an_endpoint_that_dies_keeps_what_has_arrived(repository: Reposito
     published = await repository.published(weights=20 * MIB)
     options = FetchOptions(part_bytes=MIB, parallel_parts=2, attempts=2)
     async with faults.StallingProxy(repository.server.endpoint, 10 * MIB) as proxy:
-        storage = repository.at(proxy.endpoint).model_copy(update={"read_timeout_seconds": 0.2})
+        storage = repository.at(proxy.endpoint).model_copy(update={"read_timeout_seconds": 1.0})
         with pytest.raises(EndpointUnreachable):
             await fetch(repository.uri, "1", published.digest, root, storage, options)
     assert visible(root) == []

@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from dev.localcluster.layout import free_ports
 from mmm_repository import PublishedVersion
 from tests.repository.conftest import Repository
 from tests.repository.faults import SlowProxy, StallingProxy
@@ -173,8 +173,7 @@ async def test_a_fetcher_that_is_told_to_stop_stops(container: Container, reposi
 
 
 async def test_it_says_on_a_page_how_far_it_is(container: Container, repository: Repository, root: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     async with SlowProxy(repository.server.endpoint, 2 * MIB) as proxy, httpx.AsyncClient() as client:
         process = await container.start({"MMM_S3_ENDPOINT": proxy.endpoint, "MMM_OPERATIONS_PORT": str(port)})
         seen: list[tuple[int, int]] = []

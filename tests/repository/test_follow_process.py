@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from dev.localcluster.layout import free_ports
 from dev.localcluster.s3 import S3Server
 from mmm_operator.scrape.fetches import FetchPage
 from mmm_repository import PublishedVersion, StorageOptions, fetch
@@ -109,8 +109,10 @@ class Sidecar:
         return await asyncio.wait_for(self.process.wait(), 10)
 
     def failure(self) -> dict[str, str] | None:
-        location = self.root / FAILED_NAME
-        found: dict[str, str] | None = json.loads(location.read_text()) if location.exists() else None
+        try:
+            found: dict[str, str] = json.loads((self.root / FAILED_NAME).read_text())
+        except FileNotFoundError:
+            return None
         return found
 
     def visible(self) -> set[str]:
@@ -152,8 +154,7 @@ def sidecar(repository: Repository, first: PublishedVersion, root: Path, tmp_pat
 
 
 def make_sidecar(repository: Repository, first: PublishedVersion, root: Path, tmp_path: Path) -> Sidecar:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = free_ports(1)
     rollout, termination = Rollout(tmp_path / "rollout"), tmp_path / "termination-log"
     environment = {
         **repository.environment(),
