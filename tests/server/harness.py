@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 
 START_SECONDS = 60.0
-END_SECONDS = 30.0
+END_SECONDS = 90.0
 POLL_SECONDS = 0.02
 
 # One for all: to make a client, and read the certificates of the system for it, costs ten times what a look does.
-PROBE = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0))
+PROBE = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=30)
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
@@ -105,7 +105,10 @@ class ServerProcess:
 
         def ready() -> bool:
             assert self.child.poll() is None, self.log_path.read_text()
-            return PROBE.get(f"{url}/readyz").status_code == 200
+            try:
+                return PROBE.get(f"{url}/readyz").status_code == 200
+            except httpx.TransportError:
+                return False  # if the process has ended, the next look says so
 
         wait_for(ready, START_SECONDS, "ready")
         return self
