@@ -25,6 +25,7 @@ HEAD = b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\
 HALF = HEAD + b'Content-Length: 100\r\n\r\n{"texts": '
 BROKEN = HEAD + b"Transfer-Encoding: chunked\r\n\r\nno number\r\n"
 SLOW = 500
+GRACE_SECONDS = 5
 
 
 def connect(server: ServerProcess) -> socket.socket:
@@ -218,10 +219,11 @@ def test_a_client_that_reads_no_answer_is_cut_off(start_fake: Start) -> None:
         connection.connect(("127.0.0.1", server.ports()[0]))
         connection.settimeout(0.2)
         deadline = time.monotonic() + 20
+        pending = request
         with contextlib.suppress(ConnectionError):
             while time.monotonic() < deadline and not refused(server, "write-stalled"):
                 with contextlib.suppress(TimeoutError):
-                    connection.sendall(request * 8)
+                    pending = pending[connection.send(pending) :] or request * 8  # whole requests only
         assert refused(server, "write-stalled") == 1
     assert httpx.get(f"{server.url}/readyz").status_code == 200
 
@@ -266,7 +268,7 @@ def test_a_client_that_vanishes_while_it_waits_for_two_answers_leaves_nothing_be
 @pytest.fixture
 def hanging(start_fake: Start) -> Iterator[ServerProcess]:
     """A server with clients that hang in every way there is."""
-    server = start_fake(MMM_GRACE_SECONDS=4, MMM_BODY_STALL_SECONDS=1).wait_ready()
+    server = start_fake(MMM_GRACE_SECONDS=GRACE_SECONDS, MMM_BODY_STALL_SECONDS=1).wait_ready()
     with ExitStack() as stack:
         for sent in (b"", b"GET / HT", HEAD, HALF, HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n"):
             stack.enter_context(connect(server)).sendall(sent)
@@ -274,10 +276,11 @@ def hanging(start_fake: Start) -> Iterator[ServerProcess]:
 
 
 def test_hanging_clients_do_not_hold_the_end(hanging: ServerProcess) -> None:
-    began = time.monotonic()
     hanging.signal()
-    assert hanging.wait_exit(10) == 0
-    assert time.monotonic() - began < 4
+    assert hanging.wait_exit(30) == 0
+    drained = hanging.log_line("drained")
+    assert drained is not None
+    assert (drained["complete"], drained["seconds"] < GRACE_SECONDS) == (False, True), drained
 
 
 def test_a_broken_message_behind_a_good_one_ends_the_connection(start_fake: Start) -> None:
@@ -306,10 +309,10 @@ def test_what_follows_the_last_request_is_no_fault_of_it_whatever_protocol_it_as
 
 
 def test_an_old_connection_is_given_back_with_an_answer(start_fake: Start) -> None:
-    server = start_fake(MMM_CONNECTION_SECONDS="0.5").wait_ready()
+    server = start_fake(MMM_CONNECTION_SECONDS=2).wait_ready()
     with httpx.Client(base_url=server.url) as client:
         assert "connection" not in client.get("/livez").headers
-        wait_for(lambda: client.get("/livez").headers.get("connection") == "close", 5, "the connection is old")
+        wait_for(lambda: client.get("/livez").headers.get("connection") == "close", 10, "the connection is old")
         assert "connection" not in client.get("/livez").headers
 
 
