@@ -213,7 +213,7 @@ def test_a_broken_version_never_answers_and_the_old_one_goes_on(site: Site, how:
         wait_failed(server, "bad", reason)
         assert answered(server) == "a"
         assert swaps(server) == (0, 1)
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        wait_for(lambda: httpx.get(f"{server.url}/readyz").status_code == 200, 10, "ready")  # or a thread came late
         assert server.status()["failure"] is None
         tried = len([line for line in server.log_lines if line["message"] == "another version is wanted"])
         time.sleep(2.5)  # two looks: it is not tried again
@@ -278,7 +278,7 @@ def test_batches_are_full_again_once_two_versions_need_not_share_the_memory(tmp_
     site = Site(tmp_path)
     site.publish("a", crowded=3, delay_seconds=0.01)
     slow = {**SMOKE, "body": {"texts": ["slow"]}, "status": 404 if name == "a" else 200}
-    site.publish("b", [slow], crowded=3, hang="slow", hang_seconds=2.0)
+    site.publish("b", [slow], crowded=3, hang="slow", hang_seconds=5.0)
     site.want("a")
     body = {"images": [base64_of(jpeg())] * 8}
     environment = {"MMM_SWAP_KEEP_SECONDS": "3", "MMM_MAX_BATCH_SIZE": "8"}
@@ -329,7 +329,7 @@ def test_a_version_that_a_request_holds_for_long_is_let_go_in_the_end(tmp_path: 
     site.publish("c")
     site.want("a")
     body = json.dumps(TEXT).encode()
-    environment = {"MMM_SWAP_KEEP_SECONDS": "0", "MMM_STUCK_SECONDS": "1", "MMM_BODY_STALL_SECONDS": "60"}
+    environment = {"MMM_SWAP_KEEP_SECONDS": "0", "MMM_STUCK_SECONDS": "3", "MMM_BODY_STALL_SECONDS": "60"}
     with (
         site.serving("a", **environment) as server,
         socket.create_connection(("127.0.0.1", server.ports()[0]), timeout=20) as connection,
@@ -430,12 +430,13 @@ def test_a_drain_ends_the_swap(tmp_path: Path) -> None:
     site.publish("a")
     site.publish("slow", load_seconds=20.0)
     site.want("a")
-    with site.serving("a", MMM_DRAIN_DELAY_SECONDS="2") as server:
+    with site.serving("a", MMM_DRAIN_DELAY_SECONDS="6") as server:
         site.want("slow")
         wait_for(lambda: swap_of(server).get("state") == "Loading", 10, "loading")
         server.signal()
         wait_for(lambda: server.status()["state"] == "DRAINING", 10, "draining")
         assert (swap_of(server), answered(server)) == ({}, "a")
+        server.signal()  # not to wait any longer
         assert server.wait_exit(10) == 0
     site.want("a")
     with site.serving("a") as server:

@@ -167,7 +167,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path, start_fake: Start) -> None
 
 
 def test_live_but_not_ready_while_the_model_loads(start_fake: Start) -> None:
-    server = start_fake(load_seconds=3.0)
+    server = start_fake(load_seconds=8.0)
     with httpx.Client(base_url=server.url) as client:
         assert client.get("/livez").status_code == 200
         assert client.get("/readyz").status_code == 503
