@@ -28,10 +28,10 @@ def test_our_server_is_started_loaded_counted_and_stopped(tmp_path: Path) -> Non
         assert len(scores) == len(LABELS)
         assert sum(scores) == pytest.approx(1.0, abs=1e-3)
         requests = running.write_requests("224 px", PICTURES)
-        turn = turn_of(running.load(requests, 0.5, clients=4), running.cpu_seconds())
+        turn = turn_of(running.load(requests, 2.0, clients=4), running.cpu_seconds())
         assert (turn.rate > 10, turn.failed, 0 < turn.p50 <= turn.p99) == (True, 0, True)
         row = dict(
-            zip(HEADING, stage_row(running, "fake", partial(running.load, requests, 0.5, clients=4)), strict=True)
+            zip(HEADING, stage_row(running, "fake", partial(running.load, requests, 2.0, clients=4)), strict=True)
         )
         assert float(row["decode ms"]) > 0
         assert [name for name in ("event loop", "decode") if name not in row["CPU ms by thread"]] == []

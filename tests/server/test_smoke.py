@@ -147,8 +147,11 @@ def test_a_body_of_many_megabytes_is_made_beside_other_threads() -> None:
         return time.monotonic() - began
 
     # Not in seconds: compared with what it would be if the loop did it itself.
-    pauses, whole = min(asyncio.run(longest_pause()) for _ in range(5)), min(seconds_on_the_loop() for _ in range(5))
-    assert pauses < whole / 2, (pauses, whole)
+    whole, pauses = min(seconds_on_the_loop() for _ in range(5)), list[float]()
+    # What holds the loop up does so every time, and a disturbed machine not.
+    while len(pauses) < 40 and min(pauses, default=whole) >= whole / 2:
+        pauses.append(asyncio.run(longest_pause()))
+    assert min(pauses) < whole / 2, (pauses, whole)
 
 
 def test_a_test_may_send_what_must_be_refused(tmp_path: Path) -> None:
