@@ -130,7 +130,7 @@ def test_an_unknown_base64_is_never_echoed(tmp_path: Path) -> None:
 
 
 def test_a_body_of_many_megabytes_is_made_beside_other_threads() -> None:
-    test = SmokeTest("large", "/predict", {"model": "{model}", "images": ["A" * 16 * 2**20]}, 200, {})
+    test = SmokeTest("large", "/predict", {"model": "{model}", "images": ["A" * 48 * 2**20]}, 200, {})
 
     async def longest_pause() -> float:
         meter = LagMeter()
@@ -148,10 +148,10 @@ def test_a_body_of_many_megabytes_is_made_beside_other_threads() -> None:
 
     # Not in seconds: compared with what it would be if the loop did it itself.
     whole, pauses = min(seconds_on_the_loop() for _ in range(5)), list[float]()
-    # What holds the loop up does so every time, and a disturbed machine not.
-    while len(pauses) < 40 and min(pauses, default=whole) >= whole / 2:
+    # What holds the loop up does so every time, for the most of it, and a disturbed machine does not.
+    while len(pauses) < 20 and min(pauses, default=whole) >= whole / 4:
         pauses.append(asyncio.run(longest_pause()))
-    assert min(pauses) < whole / 2, (pauses, whole)
+    assert min(pauses) < whole / 4, (pauses, whole)
 
 
 def test_a_test_may_send_what_must_be_refused(tmp_path: Path) -> None:
