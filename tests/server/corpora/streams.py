@@ -166,7 +166,7 @@ def _cut() -> Iterator[Stream]:
 def _slow() -> Iterator[Stream]:
     late = frozenset({408})
     for pause in (0.1, 0.3, 0.6):
-        steps = [step for byte in GOOD[:60] for step in (bytes([byte]), pause)]
+        steps = [step for byte in GOOD[:80] for step in (bytes([byte]), pause)]
         yield Stream(f"a head with a byte every {pause} s", tuple(steps), late, ends=True)
         hurry = POST + b"Content-Length: 200\r\nX-Request-Timeout-Ms: 2500\r\n\r\n"
         steps = [hurry, *(step for _ in range(round(5 / pause)) for step in (b" ", pause))]
