@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from mmm_operator.api.conditions import MEASURED, Reason
 from mmm_operator.api.rollout import Promotion, Rollout, RolloutType
-from mmm_operator.diagnose import diagnose, gather, has_node
+from mmm_operator.diagnose import diagnose, gather
 from mmm_operator.prefetch import Prefetch, missing_source
 from mmm_operator.revisions import RevisionState, restarts_of
 from mmm_operator.rollout.canary import Analysis, Remembered, Watched, analyze, passed
@@ -22,6 +22,7 @@ from mmm_operator.snapshot import (
     Manifest,
     Snapshot,
     has_ended,
+    has_node,
     is_living,
     is_ready,
     pod_revision,

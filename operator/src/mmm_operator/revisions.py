@@ -12,6 +12,7 @@ from mmm_operator.snapshot import (
     Manifest,
     conditions_of,
     has_ended,
+    has_node,
     is_living,
     is_ready,
     pod_revision,
@@ -139,7 +140,7 @@ def _due(spec: Manifest, pods: Sequence[Manifest], lack: Lack | None, progress_a
     idle = [pod for pod in pods if not is_ready(pod)]
     if not idle and lack is None:
         return None
-    begun = [moment for pod in idle if _has_node(pod) and (moment := _last_moment(pod))]
+    begun = [moment for pod in idle if has_node(pod) and (moment := _last_moment(pod))]
     waiting = [moment for pod in idle if (moment := _last_moment(pod))]
     times = [min(begun)] if begun else [*waiting, *([lack.since] if lack else [])]
     times += [moment for pod in pods if is_ready(pod) and (moment := _last_moment(pod))]
@@ -164,18 +165,13 @@ def _lack(deployment: Manifest, pods: Sequence[Manifest]) -> Lack | None:
 
 def _unplaced(pod: Manifest) -> Lack | None:
     """What the scheduler says there is too little of; None for a pod that has a node, or lacks something else."""
-    if _has_node(pod):
+    if has_node(pod):
         return None  # the scheduler's last refusal can outlive the moment at which the pod got a node
     for condition in conditions_of(pod, "PodScheduled"):
         lacking = frozenset(INSUFFICIENT.findall(_message(condition)))
         if condition["status"] == "False" and condition.get("reason") == "Unschedulable" and lacking:
             return Lack(_moment(condition, pod), lacking)
     return None
-
-
-def _has_node(pod: Manifest) -> bool:
-    placed = any(item["status"] == "True" for item in conditions_of(pod, "PodScheduled"))
-    return placed or bool(pod["spec"].get("nodeName"))
 
 
 def _message(condition: Manifest) -> str:

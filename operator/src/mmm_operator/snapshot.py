@@ -205,6 +205,12 @@ def is_ready(pod: Manifest) -> bool:
     return any(condition["status"] == "True" for condition in conditions_of(pod, "Ready"))
 
 
+def has_node(pod: Manifest) -> bool:
+    """Whether the scheduler has found a node for the pod."""
+    placed = any(condition["status"] == "True" for condition in conditions_of(pod, "PodScheduled"))
+    return placed or bool(pod["spec"].get("nodeName"))
+
+
 def conditions_of(of: Manifest, kind: str) -> list[Manifest]:
     """The conditions of one type that an object reports: one, or none."""
     return [condition for condition in of.get("status", {}).get("conditions") or () if condition["type"] == kind]

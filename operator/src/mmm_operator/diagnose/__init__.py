@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 from mmm_operator.diagnose import containers, events, placement
 from mmm_operator.diagnose.admission import idle_jobs, pods_refused
 from mmm_operator.diagnose.containers import OWN_WORDS, Failure, failures, fetching_pods, has_fetched
-from mmm_operator.diagnose.evidence import Check, Evidence, PodCheck, Trouble, counted, gather, has_node, of_pods
-from mmm_operator.snapshot import Manifest, is_living, is_ready
+from mmm_operator.diagnose.evidence import Check, Evidence, PodCheck, Trouble, counted, gather, of_pods
+from mmm_operator.snapshot import Manifest, has_node, is_living, is_ready
 
 __all__ = [
     "OWN_WORDS",
@@ -32,7 +32,6 @@ __all__ = [
     "fetching_pods",
     "gather",
     "has_fetched",
-    "has_node",
     "idle_jobs",
     "next_look",
     "unexplained",

@@ -81,10 +81,5 @@ def condition_of(pod: Manifest, kind: str) -> Manifest:
     return found
 
 
-def has_node(pod: Manifest) -> bool:
-    """Whether the scheduler has found a node for the pod."""
-    return bool(pod["spec"].get("nodeName")) or condition_of(pod, "PodScheduled").get("status") == "True"
-
-
 def _born(pod: Manifest) -> str:
     return str(pod["metadata"].get("creationTimestamp", ""))

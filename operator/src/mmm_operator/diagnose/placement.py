@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from mmm_operator.api.conditions import Reason
-from mmm_operator.diagnose.evidence import Evidence, Trouble, condition_of, has_node, name_of
+from mmm_operator.diagnose.evidence import Evidence, Trouble, condition_of, name_of
 from mmm_operator.revisions import INSUFFICIENT
-from mmm_operator.snapshot import Manifest, has_ended, is_ready
+from mmm_operator.snapshot import Manifest, has_ended, has_node, is_ready
 
 # What the scheduler says, and what it means; the first that it says counts.
 _SAYINGS: tuple[tuple[str, Reason], ...] = (
