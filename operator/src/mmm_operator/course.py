@@ -101,7 +101,8 @@ def plan_course(scene: Scene, prefetch: Prefetch | None) -> Course:
     target, policy = scene.target, scene.policy
     room = _room(scene, target.id)
     scene = replace(scene, states=_without_clock(scene, target.id, room))
-    swap = plan_swap(scene.snapshot, target, scene.serving, scene.wanted, scene.now)
+    relieved = _is_relieved(scene, served=True)  # whoever is to go over serves meanwhile
+    swap = plan_swap(scene.snapshot, target, scene.serving, scene.wanted, scene.now, relieved=relieved)
     known = _remembered_failure(scene)
     back = known is not None and policy.auto_rollback and scene.replaces
     aim = scene.serving if back else target.id
@@ -184,10 +185,10 @@ def _is_served(scene: Scene) -> bool:
     return sum(state.available for state in scene.states) >= scene.wanted
 
 
-def _is_relieved(scene: Scene) -> bool:
+def _is_relieved(scene: Scene, *, served: bool) -> bool:
     """Whether what the target waited for is over: then its clock begins anew with this look."""
     found = _trouble(scene.snapshot, scene.target.id)
-    return is_relieved(scene.snapshot, found.reason if found else None, _is_served(scene))
+    return is_relieved(scene.snapshot, found.reason if found else None, served)
 
 
 def _new_restarts(scene: Scene) -> int:
@@ -241,7 +242,7 @@ def _room(scene: Scene, aim: str) -> Room:
 
 def _without_clock(scene: Scene, revision: str, room: Room) -> tuple[RevisionState, ...]:
     """The states; nobody is late who only waits for room, or waited until now for what is over."""
-    if not room.waits and not _is_relieved(scene):
+    if not room.waits and not _is_relieved(scene, served=_is_served(scene)):
         return scene.states
     return tuple(
         replace(state, due=None, stuck=False) if state.revision == revision else state for state in scene.states
@@ -285,7 +286,8 @@ def _step(scene: Scene, aim: str, room: Room, canary: Analysis | None) -> Step:
         alone = selected_revision(scene.snapshot) == serving
         keeps = _kept_until(scene, aim) is not None or _way_back(scene, aim) is not None
         step = blue_green_step(aim, serving, wanted, states, keeps, alone)
-        return replace(step, because=_green(scene, aim) or room.because or step.because)
+        said = [_green(scene, aim), room.because]
+        return replace(step, because="; ".join(filter(None, said)) or step.because)
     step = next_step(aim, serving, wanted, states, room, canary.limit if canary else None)
     said = [canary.because if canary else "", step.because, room.because]
     return replace(step, because="; ".join(filter(None, said)))

@@ -112,7 +112,8 @@ def _progress_at(facts: Facts, updated: int, strategy: str, moment: str) -> str 
     # Only what grows is progress: an autoscaler takes pods away and adds them again. What a pod has come to by itself
     # is seen in the pod. What was held in one look may be let go in the next: then nothing is fetched any more.
     came = updated > status.rollout.updated or _arrived(report_fetch(facts)) > _arrived(status.fetch)
-    served = swap is not None or facts.available >= facts.wanted
+    # All pods count, as in the course: two answers to one question would forgive a delay for one look only.
+    served = swap is not None or sum(state.available for state in facts.states) >= facts.wanted
     relieved = is_relieved(facts.snapshot, trouble.reason if trouble else None, served)
     moved = came or (relieved and not facts.course.failed) or strategy != status.rollout.strategy_in_effect
     stood_still = _same_target(facts) and not moved

@@ -8,7 +8,7 @@ from mmm_operator import names
 from mmm_operator.api.conditions import REASONS, Reason
 from mmm_operator.api.rollout import Rollout
 from mmm_operator.builders.told import Told, read_wanted
-from mmm_operator.rollout.verdict import SURROUNDINGS, Verdict, is_relieved
+from mmm_operator.rollout.verdict import SURROUNDINGS, Verdict
 from mmm_operator.snapshot import (
     Manifest,
     ServerReport,
@@ -60,8 +60,13 @@ class Swap:
         return f"{far}; {self.trouble.reason.value}: {self.trouble.message}" if self.trouble else far
 
 
-def plan_swap(snapshot: Snapshot, target: Target, serving: str, wanted: int, now: datetime) -> Swap | None:
-    """The change of version under way in the pods that serve; None where there is none."""
+def plan_swap(
+    snapshot: Snapshot, target: Target, serving: str, wanted: int, now: datetime, *, relieved: bool = False
+) -> Swap | None:
+    """The change of version under way in the pods that serve; None where there is none.
+
+    `relieved` means that something around the version is over since the last look, which nobody shall be late for.
+    """
     revision = target.revision
     if revision is None or not revision.swaps or serving != target.id:
         return None
@@ -82,7 +87,7 @@ def plan_swap(snapshot: Snapshot, target: Target, serving: str, wanted: int, now
         paused=paused,
         held=paused and (told is None or told[1] != revision.digest),
     )
-    return _judged(swap, snapshot, target, reports, now)
+    return _judged(swap, snapshot, target, reports, _is_late(snapshot, target, now), relieved)
 
 
 def _goes_from(
@@ -97,7 +102,7 @@ def _goes_from(
 
 
 def _judged(
-    swap: Swap, snapshot: Snapshot, target: Target, reports: Sequence[ServerReport | None], now: datetime
+    swap: Swap, snapshot: Snapshot, target: Target, reports: Sequence[ServerReport | None], due: bool, relieved: bool
 ) -> Swap:
     """The swap with what went wrong: in the version, or around it, which is waited for."""
     digest = target.revision.digest if target.revision else ""
@@ -107,12 +112,11 @@ def _judged(
         failed = None  # late, and yet it came
     if failed is not None or complete:
         return replace(swap, failed=failed)
-    late = not swap.waits and _is_late(snapshot, target, now)
+    late = due and not swap.waits
     trouble = next(_troubles(reports, digest), None)
     if trouble is not None:
         return replace(swap, trouble=trouble, overdue=late)
-    late = late and not is_relieved(snapshot, None, fully_served=True)
-    return replace(swap, failed=_lateness(reports) if late else None)
+    return replace(swap, failed=_lateness(reports) if late and not relieved else None)
 
 
 def _reports(snapshot: Snapshot, target: Target) -> list[ServerReport | None]:

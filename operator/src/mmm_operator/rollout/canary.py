@@ -124,8 +124,8 @@ def _place(canary: Canary, wanted: int, goal: RevisionState | None, at: Remember
     steps = fingerprint(canary)
     if at.passed or (at.step and at.steps == steps):
         return at
-    number = min(at.step, len(canary.steps)) or _reached(canary, wanted, goal)
-    return Remembered(number, None, steps, passed=number > len(canary.steps))
+    number = min(at.step or _reached(canary, wanted, goal), len(canary.steps))
+    return Remembered(number, None, steps)
 
 
 def _after(canary: Canary, at: Remembered) -> Remembered:

@@ -88,7 +88,9 @@ def blue_green_step(
     others = [revision for revision in revisions if revision.revision != target]
     available = state[target].available if target in state else 0
     if current == target:
-        sizes = {other.revision: min(other.wanted, wanted) if keeps else 0 for other in others}
+        needed = {} if alone else _kept(others, current, max(0, wanted - available))
+        kept = {other.revision: min(other.wanted, wanted) for other in others}
+        sizes = kept if keeps else {other.revision: needed.get(other.revision, 0) for other in others}
     elif current in state:
         kept = {} if alone else _kept(others, current, wanted)
         sizes = {**{other.revision: 0 for other in others}, **kept, current: wanted}

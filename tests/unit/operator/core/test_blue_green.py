@@ -126,3 +126,15 @@ def test_old_pods_that_are_kept_take_no_room_from_those_that_answer() -> None:
     cluster.evict(3)
     rounds(cluster, 5)
     assert [pod.version for pod in cluster.answering()] == ["2", "2"]
+
+
+def test_what_awaits_a_person_is_not_promoted_by_another_type() -> None:
+    cluster = settled(3, type="BlueGreen", blueGreen={"promotion": "Manual"})
+    cluster.version("2")
+    rounds(cluster, 5)
+    assert cluster.says("Ready")[1] == "AwaitingPromotion"
+    cluster._edit(cluster.draft.having(rollout={"type": "Canary", "canary": {"steps": [{"weight": 34}]}}))
+    rounds(cluster, 6)
+    assert cluster.says("Ready")[1] == "AwaitingPromotion"
+    assert cluster.status["model"]["current"]["version"] == "1"
+    assert sorted(pod.version for pod in cluster.answering()) == ["1", "1", "2"]

@@ -8,7 +8,7 @@ import pytest
 from mmm_operator.api.conditions import Reason
 from mmm_operator.api.status import Status
 from mmm_operator.planner import plan
-from mmm_operator.snapshot import Manifest, Resolution, pod_revision
+from mmm_operator.snapshot import Manifest, Resolution, is_ready, pod_revision
 from tests.unit.operator.core.cluster import BAD, Cluster
 from tests.unit.operator.core.test_convergence import assert_all_is_well
 from tests.unit.operator.core.test_course import rollout_of, rounds, settled, versions_of
@@ -156,11 +156,28 @@ def test_an_image_that_comes_late_leaves_its_pods_all_their_time() -> None:
     assert failures(cluster) == ["ProgressDeadlineExceeded"]
 
 
+def test_an_image_that_comes_late_leaves_all_its_time_also_where_old_and_new_pods_together_are_enough() -> None:
+    cluster = settled(3, type="BlueGreen", progressDeadlineSeconds=DEADLINE)
+    cluster.version("2")
+    hang(cluster)
+    cluster.start(0)
+    cluster.crash(0)
+    assert [pod.version for pod in cluster.answering()] == ["1", "1"]
+    cluster.update_statuses()
+    pulls = {"state": {"waiting": {"reason": "ImagePullBackOff", "message": "no route"}}}
+    for seconds, server in ((1, pulls), (DEADLINE, pulls), (1, {}), (1, {}), (DEADLINE - 10, {})):
+        look_at(cluster, seconds, server)
+        assert failures(cluster) == []
+    look_at(cluster, 20, {})
+    assert failures(cluster) == ["ProgressDeadlineExceeded"]
+
+
 def look_at(cluster: Cluster, seconds: int, server: Manifest) -> None:
-    """A look so much later, in which this is so of the servers of the target."""
+    """A look so much later, in which this is so of the servers of the target that are not ready."""
     cluster.now += timedelta(seconds=seconds)
     seen, target = cluster.snapshot(), cluster.draft.revision().id
-    pods = tuple(_with_server(pod, server) if pod_revision(pod) == target else pod for pod in seen.pods)
+    idle = {pod["metadata"]["name"] for pod in seen.pods if pod_revision(pod) == target and not is_ready(pod)}
+    pods = tuple(_with_server(pod, server) if pod["metadata"]["name"] in idle else pod for pod in seen.pods)
     cluster.carry_out(plan(replace(seen, pods=pods), cluster.settings, cluster.now))
 
 

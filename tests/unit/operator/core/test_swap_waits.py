@@ -36,6 +36,23 @@ def die(cluster: Swapping, pod: Pod, restarts: int) -> None:
     cluster.reconcile()
 
 
+def test_a_pod_that_finds_no_room_keeps_no_version_alive_that_the_others_do_not_go_over_to() -> None:
+    cluster = swapping(3, whenNoCapacity="Wait")
+    cluster.capacity = 2
+    cluster.evict(0)
+    cluster.reap()
+    cluster.run_controllers()
+    cluster.update_statuses()
+    cluster.now += timedelta(minutes=1)
+    looks(cluster)
+    assert cluster.says("Ready") == ("False", "InsufficientMemory")
+    cluster.version("2")
+    looks(cluster)
+    cluster.deadline()
+    looks(cluster)
+    assert (failed(cluster), cluster.told()) == (["ProgressDeadlineExceeded"], "1")
+
+
 def test_storage_that_is_away_for_long_fails_no_version_and_the_status_says_so() -> None:
     cluster = swapping()
     cluster.version("2")

@@ -69,6 +69,40 @@ def test_the_new_pods_get_the_traffic_back_once_all_of_them_answer() -> None:
     assert_all_is_well(cluster)
 
 
+def test_old_pods_answer_on_when_the_version_after_the_broken_one_is_broken_too() -> None:
+    cluster = switched()
+    break_new_pods(cluster, 3)
+    rounds(cluster, 3)
+    cluster.version(BAD)
+    rounds(cluster, 3)
+    cluster.deadline()
+    for _ in range(8):
+        cluster.round()
+        assert [pod.version for pod in cluster.answering()] == ["1"] * 3
+
+
+def test_old_pods_answer_until_enough_of_the_version_after_the_broken_one_do() -> None:
+    cluster = switched()
+    break_new_pods(cluster, 3)
+    rounds(cluster, 3)
+    cluster.version("3")
+    for started in range(4):
+        for _ in range(4):
+            cluster.reconcile()
+            cluster.run_controllers()
+            cluster.schedule()
+            cluster.reap()
+            cluster.update_statuses()
+            cluster.now += timedelta(seconds=DELAY // 3)
+            assert len(cluster.answering()) >= 3, f"{started} new pods answer"
+        waiting = [pod.version for pod in cluster.living() if pod.state in ("starting", "failed")]
+        if "3" in waiting:
+            cluster.start(waiting.index("3"))
+    cluster.settle()
+    assert versions_of(cluster) == {"3": 3}
+    assert_all_is_well(cluster)
+
+
 @pytest.mark.parametrize("wanted", [1, 2])
 def test_without_room_for_new_pods_old_ones_answer_until_they_make_it(wanted: int) -> None:
     cluster = switched(wanted, capacity=2 * wanted)
