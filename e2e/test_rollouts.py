@@ -18,9 +18,7 @@ from e2e.models import Models
 from e2e.proofs import note
 from e2e.size import long
 
-# How exactly it is counted: answers by the second at both ends, the old pod's end by when its object goes (a second or
-# two after its last answer), and a connection that nobody takes is given up after two seconds, when the rules follow.
-COUNTED_SECONDS = 8.0
+COUNTED_SECONDS = 5.0  # as exactly as answers and pods are counted, and a connection to the old pod is given up
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,14 @@ Make = Callable[[Proxy], AbstractAsyncContextManager[None]]
 
 @dataclass(frozen=True)
 class Cell:
-    """A fault; `silent` when nothing shows that events are missing, so that only the next sweep can tell."""
+    """A fault; `silent` when nothing shows that events are missing, so that only the next sweep can tell.
+
+    `lasting` when it is never healed, so that sweeps have to find everything.
+    """
 
     make: Make
     silent: bool = False
+    lasting: bool = False
 
 
 def injected(line: bytes | None, ends: bool = True) -> Make:
@@ -161,5 +165,5 @@ CELLS: dict[str, Cell] = {
     "additions-lost": Cell(through(lines.lost_of("ADDED")), silent=True),
     "changes-lost": Cell(through(lines.lost_of("MODIFIED")), silent=True),
     "deletions-lost": Cell(through(lines.lost_of("DELETED")), silent=True),
-    "watch-dead": Cell(dead, silent=True),
+    "watch-dead": Cell(dead, silent=True, lasting=True),
 }

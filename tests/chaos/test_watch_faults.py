@@ -19,9 +19,8 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")
 
 AT_ONCE = 4
 IN_SLICE = 8
-# The pauses between tries to list anew double up to eight seconds, and four operators share the processors.
-HEALED_SECONDS = 30.0
-# Where nothing shows that events are missing, one sweep finds the spec and the next one what came of it.
+HEALED_SECONDS = 15.0
+# Where watches stay dumb, one sweep finds the spec and the next one what came of it.
 SWEPT_SECONDS = 60.0
 # A lost event without a broken stream is found by the sweep: every object is looked at again this often.
 RESYNC_SECONDS = 10
@@ -74,7 +73,7 @@ async def broken_and_healed(stage: Stage, cell: Cell) -> str:
             await asyncio.sleep(ACTIVE_SECONDS / 2)
         await stage.edit(service={"port": 8002})
         await stage.until(
-            lambda: handled(stage), "everything is handled", SWEPT_SECONDS if cell.silent else HEALED_SECONDS
+            lambda: handled(stage), "everything is handled", SWEPT_SECONDS if cell.lasting else HEALED_SECONDS
         )
         return await health(stage)
     except AssertionError as error:

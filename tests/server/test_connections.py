@@ -279,7 +279,7 @@ def hanging(start_fake: Start) -> Iterator[ServerProcess]:
 
 def test_hanging_clients_do_not_hold_the_end(hanging: ServerProcess) -> None:
     hanging.signal()
-    assert hanging.wait_exit(30) == 0
+    assert hanging.wait_exit(GRACE_SECONDS) == 0
     drained = hanging.log_line("drained")
     assert drained is not None
     assert (drained["complete"], drained["seconds"] < GRACE_SECONDS) == (False, True), drained

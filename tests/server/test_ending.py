@@ -138,7 +138,7 @@ def test_a_hanging_client_does_not_outlive_the_grace_period(start_fake: Start) -
         connection.sendall(head)
         wait_for(lambda: "mmm_" in httpx.get(f"{server.operations_url}/metrics").text, 5, "metrics")
         server.signal()
-        assert server.wait_exit(30) == 0
+        assert server.wait_exit(grace) == 0
     drained = server.log_line("drained")
     assert drained is not None
     assert (drained["complete"], drained["seconds"] < grace) == (False, True), drained

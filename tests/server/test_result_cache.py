@@ -4,7 +4,6 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
 from pathlib import Path
 
 import httpx
@@ -15,8 +14,6 @@ from dev.localcluster.layout import free_ports
 from tests.server.conftest import Start
 from tests.server.harness import ServerProcess, wait_for
 from tests.server.pictures import base64_of, jpeg
-
-TOO_SLOW = ("TimeoutError", "ConnectionError")  # the latter where no connection of the pool became free in time
 
 
 class RedisServer:
@@ -150,25 +147,15 @@ def test_a_redis_that_is_gone_costs_no_answer(start_fake: Start, redis_server: R
 
 
 def test_a_burst_of_questions_keeps_the_cache(start_fake: Start, redis_server: RedisServer) -> None:
-    # What makes the cache too slow for a burst does so every time, a disturbed machine does not.
-    tries = (complaint_of_a_burst(start_fake, shared_with(redis_server, digit)) for digit in "abc")
-    complaints = list(takewhile(bool, tries))
-    assert len(complaints) < 3, complaints
-
-
-def complaint_of_a_burst(start_fake: Start, environment: dict[str, str]) -> str:
-    """What a burst did to the cache of a new server; empty if nothing."""
-    server = start_fake(**environment, MMM_MAX_QUEUE_SECONDS=30).wait_ready()
+    server = start_fake(**shared_with(redis_server, "a"), MMM_MAX_QUEUE_SECONDS=30).wait_ready()
     bodies = [{"images": [base64_of(jpeg(seed=seed))]} for seed in range(5)]
     # Without an expiry, as a thread may begin to use the connection that another one finds to be too old.
     bounds = httpx.Limits(max_connections=150, keepalive_expiry=None)
     with httpx.Client(base_url=server.url, limits=bounds, timeout=30) as client, ThreadPoolExecutor(150) as clients:
         answers = list(clients.map(lambda number: client.post("/v1/embed", json=bodies[number % 5]), range(600)))
     assert {answer.status_code for answer in answers} == {200}
-    if line := server.log_line("the result cache does not answer"):
-        assert line["error"] in TOO_SLOW, line
-        return str(line)
-    return "" if computed(server) < 300 else f"{computed(server)} were computed"
+    assert server.log_line("the result cache does not answer") is None
+    assert computed(server) < 300
 
 
 @pytest.mark.parametrize("missing", ["MMM_RESULT_CACHE_URL", "MMM_MODEL_DIGEST"])
